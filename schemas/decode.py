@@ -1,0 +1,61 @@
+"""Bytes to touchpoint, or to a rejection that names the field and the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from schemas.outcome import Reason
+from schemas.touchpoint import CHANNELS, MAX_BYTES, TOUCHPOINT, Touchpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a record is not a touchpoint. `field` is a dotted path, empty for the whole record."""
+
+    reason: Reason
+    field: str
+    message: str
+
+
+# pydantic error type -> reason; anything else is INVALID_FIELD
+_REASONS = {
+    "json_invalid": Reason.MALFORMED_JSON,
+    "extra_forbidden": Reason.UNKNOWN_FIELD,
+    "missing": Reason.MISSING_FIELD,
+    "union_tag_not_found": Reason.MISSING_FIELD,
+    "union_tag_invalid": Reason.UNKNOWN_CHANNEL,
+    "timezone_aware": Reason.BAD_TIME,
+    "string_too_long": Reason.OVERSIZED,
+    "too_long": Reason.OVERSIZED,
+}
+
+
+def decode(raw: bytes, now: datetime) -> Touchpoint | Rejection:
+    """Validate one record of `touchpoints` against the contract as of `now` (zone-aware)."""
+    if len(raw) > MAX_BYTES:
+        return Rejection(
+            Reason.OVERSIZED, "", f"is {len(raw):,} bytes; a touchpoint has {MAX_BYTES:,} at most"
+        )
+    try:
+        return TOUCHPOINT.validate_json(raw, context={"now": now})
+    except ValidationError as error:
+        return rejection_of(error.errors(include_url=False, include_input=False)[0])
+
+
+def rejection_of(error: ErrorDetails) -> Rejection:
+    """The first pydantic error as a rejection; the union's tag is left out of the path."""
+    path = [str(part) for part in error["loc"]]
+    if path and path[0] in CHANNELS:
+        path = path[1:]
+    kind = error["type"]
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        path = ["channel"]
+    reason = _REASONS.get(kind, Reason.INVALID_FIELD)
+    if path[:1] == ["occurred_at"] and reason is Reason.INVALID_FIELD:
+        reason = Reason.BAD_TIME
+    message = error["msg"].removeprefix("Value error, ")
+    return Rejection(reason, ".".join(path), message)

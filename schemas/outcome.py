@@ -1,0 +1,110 @@
+"""What processors emit. msgspec structs: one is built per touchpoint on the hot path."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Reason(StrEnum):
+    """Why a record was rejected; metric label and dead-letter field alike."""
+
+    MALFORMED_JSON = "malformed_json"
+    UNKNOWN_CHANNEL = "unknown_channel"
+    UNKNOWN_FIELD = "unknown_field"
+    MISSING_FIELD = "missing_field"
+    INVALID_FIELD = "invalid_field"
+    BAD_TIME = "bad_time"
+    OVERSIZED = "oversized"
+
+
+class JourneyStep(msgspec.Struct, frozen=True, gc=False):
+    """One row of the ledger: a touchpoint with its stage and its text's score.
+
+    Times are epoch milliseconds, UTC; `sentiment` −1000..1000 and `distress` 0..1000 milli-units.
+    """
+
+    event_id: str
+    occurred_ms: int
+    anchor: str
+    channel: str
+    type: str
+    stage: str
+    identifiers: list[str]
+    account: str
+    text: str
+    language: str
+    sentiment: int
+    distress: int
+    scorer: str  # version of the scorer; empty where there was no text
+    fields: dict[str, str]  # typed fields of the channel, as text
+    amount_minor: int
+    currency: str
+    properties: str  # JSON object
+    received_ms: int  # when the broker took the touchpoint
+
+
+class DeadLetter(msgspec.Struct, frozen=True, gc=False):
+    """A rejected record: the original bytes and where they came from."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    field: str
+    message: str
+    raw: bytes  # base64 in JSON
+    received_ms: int
+
+
+class Link(msgspec.Struct, frozen=True, gc=False):
+    """Two identifiers seen on one touchpoint, with the earliest evidence known."""
+
+    a: str  # `kind:value`, a < b
+    b: str
+    event_id: str
+    occurred_ms: int
+    source: str  # channel of the evidence
+
+
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """An identifier's customer from `epoch` on (offset + 1 of the link that decided it)."""
+
+    identifier: str
+    customer: str
+    epoch: int
+
+
+class CustomerHealth(msgspec.Struct, frozen=True, gc=False):
+    """A customer's health at a moment, and the memory that outreach needs.
+
+    `health` 0..100; `sentiment` and `distress` in milli-units; `reasons` one sentence each.
+    """
+
+    customer: str
+    evaluated_ms: int
+    identifiers: int
+    touchpoints: int
+    health: int
+    sentiment: int
+    distress: int
+    segment: str
+    account: str
+    components: dict[str, int]  # name -> contribution, milli-points
+    reasons: list[str]
+    reached: dict[str, int]  # rule -> epoch milliseconds of its last decision
+
+
+class OutreachDecision(msgspec.Struct, frozen=True, gc=False):
+    """A rule fired for a customer: reach out, or not and why."""
+
+    decision_id: str
+    customer: str
+    rule: str
+    action: str
+    decided_ms: int
+    taken: bool
+    why: str
+    health: int
+    distress: int

@@ -1,0 +1,56 @@
+"""State as it travels and rests: integers that add, and maxima with a deterministic tie-break."""
+
+from __future__ import annotations
+
+import msgspec
+
+# measure -> sum, of one UTC day; the measures are listed in `streams.core.journey`
+Sums = dict[str, int]
+
+
+class Promise(msgspec.Struct):
+    """What an order was promised and what became of it; epoch ms, 0 where unknown."""
+
+    promised_ms: int = 0
+    delivered_ms: int = 0
+    cancelled_ms: int = 0
+
+
+class Mark(msgspec.Struct, array_like=True, frozen=True, order=True):
+    """The latest of a kind: compared by time, then event id, then value."""
+
+    at_ms: int
+    event_id: str
+    value: str
+
+
+class Part(msgspec.Struct, omit_defaults=True):
+    """What one anchor has told: an order-free sum over its touchpoints."""
+
+    n: int = 0  # touchpoints counted
+    days: dict[int, Sums] = {}  # days since 1970 -> sums
+    promises: dict[str, Promise] = {}  # order -> promise
+    latest: dict[str, Mark] = {}  # kind of mark -> newest
+    first_ms: int = 0
+
+
+class AnchorState(msgspec.Struct, omit_defaults=True):
+    """What resolve keeps of one identifier: its part, its customer, and what was counted."""
+
+    part: Part = msgspec.field(default_factory=Part)
+    customer: str = ""  # empty: the identifier is its own customer
+    epoch: int = 0
+    offset: int = -1  # last offset counted, of the topic's present incarnation
+    seen: list[int] = []  # the newest event ids, 64 bits each, oldest first
+    linked: dict[str, tuple[int, str]] = {}  # identifier -> earliest (ms, event id) announced
+
+
+class PartUpdate(msgspec.Struct, frozen=True):
+    """An anchor's whole part on its way to its customer; `part` None: it left that customer."""
+
+    anchor: str
+    customer: str
+    epoch: int
+    n: int
+    part: Part | None
+    received_ms: int = 0

@@ -1,0 +1,148 @@
+"""The resolve agent: bytes to ledger rows, links and parts, one chunk of a partition at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import msgspec
+
+from schemas import topics
+from schemas.decode import Rejection, decode
+from schemas.outcome import DeadLetter, JourneyStep, Member
+from schemas.state import AnchorState
+from schemas.touchpoint import Touchpoint
+from streams import metrics
+from streams.core.resolve import count, join, links_of, step_of, update_of
+from streams.delivery import Outgoing, partition_of
+from streams.transport import Chunk, Record
+
+Deliver = Callable[[list[Outgoing]], Awaitable[None]]
+States = dict[str, AnchorState]  # anchor or other identifier -> what is known of it
+
+_encode = msgspec.json.Encoder().encode
+_decode_member = msgspec.json.Decoder(Member).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """What resolving depends on. `partitions` is the number of each keyed topic."""
+
+    deliver: Deliver
+    partitions: int
+    identity_key: bytes
+    phone_region: str
+
+
+@dataclass(slots=True)
+class _Outputs:
+    records: list[Outgoing] = field(default_factory=list)
+    changed: dict[str, int] = field(default_factory=dict)  # anchor -> received ms of its newest
+
+    def add(self, topic: topics.Topic, partition: int, key: str, value: object) -> None:
+        self.records.append(Outgoing(topic.name, partition, key.encode(), _encode(value)))
+
+
+async def resolve_touchpoints(
+    agent: Resolve, states: States, partition: int, chunk: Chunk, now: datetime
+) -> None:
+    """Resolve a chunk of `touchpoints`: outputs first, then the changelog.
+
+    Whatever raises leaves the chunk unacknowledged; `states` must then be thrown away.
+    """
+    out = _Outputs()
+    for record in chunk:
+        touchpoint = decode(record.value or b"", now)
+        if isinstance(touchpoint, Rejection):
+            _reject(out, agent, record, touchpoint)
+        else:
+            _resolve(out, agent, states, partition, record, touchpoint)
+    for anchor, received_ms in out.changed.items():
+        update = update_of(anchor, states[anchor], received_ms)
+        home = partition_of(update.customer.encode(), agent.partitions)
+        out.add(topics.PARTS, home, f"{update.customer}\0{anchor}", update)
+    await agent.deliver(out.records)
+    await agent.deliver(_changelog(states, partition, out.changed))
+
+
+async def resolve_members(agent: Resolve, states: States, partition: int, chunk: Chunk) -> None:
+    """Take a chunk of `identity.members`: parts go to new customers, tombstones to the old."""
+    out = _Outputs()
+    for record in chunk:
+        if record.value is None:
+            continue
+        member = _decode_member(record.value)
+        state = states.setdefault(member.identifier, AnchorState())
+        left = join(state, member)
+        out.changed[member.identifier] = record.timestamp
+        if left is None or not state.part.n:
+            continue
+        update = update_of(member.identifier, state, record.timestamp)
+        gone = msgspec.structs.replace(update, customer=left, part=None)
+        for message in (update, gone):
+            home = partition_of(message.customer.encode(), agent.partitions)
+            out.add(topics.PARTS, home, f"{message.customer}\0{message.anchor}", message)
+    await agent.deliver(out.records)
+    await agent.deliver(_changelog(states, partition, out.changed))
+
+
+def _resolve(
+    out: _Outputs,
+    agent: Resolve,
+    states: States,
+    partition: int,
+    record: Record,
+    touchpoint: Touchpoint,
+) -> None:
+    step = step_of(touchpoint, record.timestamp, agent.identity_key, agent.phone_region)
+    state = states.get(step.anchor)
+    if state is None:
+        home = partition_of(step.anchor.encode(), agent.partitions)
+        if home != partition:
+            metrics.REKEYED.inc()
+            out.records.append(
+                Outgoing(topics.TOUCHPOINTS.name, home, step.anchor.encode(), record.value)
+            )
+            return
+        state = states[step.anchor] = AnchorState()
+    if not count(state, step, record.offset):
+        metrics.DUPLICATES.inc()
+        return
+    metrics.TOUCHPOINTS.labels(step.channel).inc()
+    out.changed[step.anchor] = record.timestamp
+    _publish(out, partition, step, state)
+
+
+def _publish(out: _Outputs, partition: int, step: JourneyStep, state: AnchorState) -> None:
+    out.add(topics.JOURNEYS, partition, step.anchor, step)
+    for link in links_of(state, step):
+        out.add(topics.LINKS, 0, f"{link.a} {link.b}", link)
+
+
+def _reject(out: _Outputs, agent: Resolve, record: Record, rejection: Rejection) -> None:
+    metrics.DEAD_LETTERS.labels(rejection.reason).inc()
+    letter = DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        reason=rejection.reason,
+        field=rejection.field,
+        message=rejection.message,
+        raw=record.value or b"",
+        received_ms=record.timestamp,
+    )
+    key = f"{record.topic}:{record.partition}:{record.offset}"
+    out.add(topics.DEAD_LETTERS, record.partition % agent.partitions, key, letter)
+
+
+def _changelog(states: States, partition: int, changed: dict[str, int]) -> list[Outgoing]:
+    return [
+        Outgoing(topics.ANCHORS.name, partition, anchor.encode(), _encode(states[anchor]))
+        for anchor in changed
+    ]
+
+
+def now_utc() -> datetime:
+    """The clock of the agents' edge."""
+    return datetime.now(UTC)

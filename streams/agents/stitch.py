@@ -1,0 +1,108 @@
+"""The stitch agent: parts to customers, their health and the outreach it calls for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas import topics
+from schemas.outcome import CustomerHealth
+from schemas.state import PartUpdate
+from streams import metrics
+from streams.core.health import Policy
+from streams.core.journey import CustomerState
+from streams.core.stitch import evaluate
+from streams.delivery import Outgoing
+from streams.transport import Chunk
+
+_encode = msgspec.json.Encoder().encode
+decode_update = msgspec.json.Decoder(PartUpdate).decode
+decode_health = msgspec.json.Decoder(CustomerHealth).decode
+SWEEP_SLICE = 500
+
+
+@dataclass(slots=True)
+class Customers:
+    """A partition's customers: their state, and the health last published."""
+
+    states: dict[str, CustomerState] = field(default_factory=dict)
+    published: dict[str, CustomerHealth] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stitch:
+    """What stitching depends on. Chunks and sweeps take turns by `turn`."""
+
+    deliver: Callable[[list[Outgoing]], Awaitable[None]]
+    policy: Policy
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+async def stitch(
+    agent: Stitch, customers: Customers, partition: int, chunk: Chunk, now_ms: int
+) -> None:
+    """Take a chunk of `parts` and publish every customer it changed.
+
+    `parts` is the agent's changelog for states and `customers` for what was published, so there is
+    nothing to write besides the output. Only the newest record of a key is decoded.
+    """
+    newest = {record.key: record.value for record in chunk}
+    changed: dict[str, int] = {}  # customer -> received ms of its newest touchpoint
+    for value in newest.values():
+        if value is None:
+            continue
+        update = decode_update(value)
+        state = customers.states.setdefault(update.customer, CustomerState())
+        if state.take(update):
+            changed[update.customer] = max(update.received_ms, changed.get(update.customer, 0))
+    async with agent.turn:
+        await _publish(agent, customers, partition, changed, now_ms, trigger="touchpoint")
+    for received_ms in changed.values():
+        if received_ms:
+            metrics.HEALTH_SECONDS.observe(max(0, now_ms - received_ms) / 1000)
+
+
+async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int) -> None:
+    """Publish the customers whose health changed in silence, a slice at a time."""
+    everyone = list(customers.published)
+    for start in range(0, len(everyone), SWEEP_SLICE):
+        async with agent.turn:
+            names = everyone[start : start + SWEEP_SLICE]
+            await _publish(agent, customers, partition, names, now_ms, trigger="sweep")
+        await asyncio.sleep(0)
+
+
+async def _publish(
+    agent: Stitch,
+    customers: Customers,
+    partition: int,
+    names: Iterable[str],
+    now_ms: int,
+    trigger: str,
+) -> None:
+    outreach: list[Outgoing] = []
+    rows: list[Outgoing] = []
+    fresh: dict[str, CustomerHealth] = {}
+    for name in names:
+        known = customers.published.get(name)
+        state = customers.states.get(name)
+        if state is None:
+            continue
+        reached = known.reached if known else {}
+        health, decisions = evaluate(name, state, reached, now_ms, agent.policy)
+        metrics.EVALUATIONS.labels(trigger).inc()
+        if trigger == "sweep" and known and not decisions and health.health == known.health:
+            continue
+        for decision in decisions:
+            metrics.OUTREACH.labels(decision.rule, str(decision.taken).lower()).inc()
+            outreach.append(
+                Outgoing(topics.OUTREACH.name, partition, name.encode(), _encode(decision))
+            )
+        rows.append(Outgoing(topics.CUSTOMERS.name, partition, name.encode(), _encode(health)))
+        fresh[name] = health
+    await agent.deliver(outreach)
+    await agent.deliver(rows)
+    customers.published.update(fresh)

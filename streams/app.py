@@ -1,0 +1,266 @@
+"""The composition root of the workers: the only builder of a `faust.App`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import faust
+import msgspec
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from faust.types import TP
+from prometheus_client import start_http_server
+from yarl import URL
+
+from schemas import topics
+from schemas.settings import Settings, SettingsError, load
+from schemas.state import AnchorState
+from streams import metrics
+from streams.agents import identity, resolve, stitch
+from streams.changelog import Partitions, replay
+from streams.core.health import Policy
+from streams.core.identity import Identities
+from streams.core.journey import CustomerState
+from streams.delivery import Outgoing, deliver
+from streams.transport import Chunk, ChunkTransport
+
+GROUP = "journey"
+SWEEP_SECONDS = 60.0
+MAX_BATCH = 900_000  # below Kafka's default message.max.bytes
+log = logging.getLogger("journey.worker")
+
+
+class Worker:
+    """The agents, the state of their partitions and the producer they share."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.identity_key = settings.identity_key_bytes()
+        self.producer: AIOKafkaProducer | None = None
+        self.partitions = 0
+        self.anchors = Partitions(self._load_anchors)
+        self.identities = Partitions(self._load_identities)
+        self.customers = Partitions(self._load_customers)
+        self.stitch = stitch.Stitch(self.deliver, Policy())
+
+    async def start(self) -> None:
+        """Connect the producer; raises KafkaConnectionError where the broker is away."""
+        self.producer = AIOKafkaProducer(
+            bootstrap_servers=self.settings.kafka,
+            acks="all",
+            # Not idempotent: every record is keyed so that a second copy changes nothing, and
+            # aiokafka keeps one batch per partition in flight, so order holds.
+            compression_type="lz4",
+            max_batch_size=MAX_BATCH,
+            max_request_size=2 * MAX_BATCH,
+        )
+        await self.producer.start()
+        self.partitions = len(await self.producer.partitions_for(topics.TOUCHPOINTS.name))
+
+    async def stop(self) -> None:
+        """Close the producer."""
+        if self.producer is not None:
+            await self.producer.stop()
+
+    async def deliver(self, records: list[Outgoing]) -> None:
+        """Send and wait for the broker's acknowledgement."""
+        await deliver(self.producer, records)
+
+    async def on_touchpoints(self, chunk: Chunk) -> None:
+        """One chunk of `touchpoints` or `identity.members`: both change the same states."""
+        partition = chunk[0].partition
+        states = await self.anchors.get(partition)
+        agent = resolve.Resolve(
+            self.deliver, self.partitions, self.identity_key, self.settings.phone_region
+        )
+        if chunk[0].topic == topics.TOUCHPOINTS.name:
+            await resolve.resolve_touchpoints(agent, states, partition, chunk, resolve.now_utc())
+        else:
+            await resolve.resolve_members(agent, states, partition, chunk)
+
+    async def on_links(self, chunk: Chunk) -> None:
+        """One chunk of `identity.links`."""
+        identities = await self.identities.get(chunk[0].partition, before=chunk[0].offset)
+        await identity.identify(self.deliver, self.partitions, identities, chunk)
+
+    async def on_parts(self, chunk: Chunk) -> None:
+        """One chunk of `parts`."""
+        partition = chunk[0].partition
+        customers = await self.customers.get(partition, before=chunk[0].offset)
+        await stitch.stitch(self.stitch, customers, partition, chunk, _now_ms())
+
+    async def sweep(self) -> None:
+        """Look at the customers of every partition loaded whose health may have decayed."""
+        for partition, customers in list(self.customers.loaded().items()):
+            await stitch.sweep(self.stitch, customers, partition, _now_ms())
+
+    def revoke(self, revoked: Iterable[TP]) -> None:
+        """Forget the state of partitions that may have another owner now."""
+        for tp in revoked:
+            if tp.topic == topics.TOUCHPOINTS.name:
+                self.anchors.drop(tp.partition)
+            elif tp.topic == topics.LINKS.name:
+                self.identities.drop(tp.partition)
+            elif tp.topic == topics.PARTS.name:
+                self.customers.drop(tp.partition)
+
+    async def _load_anchors(self, partition: int, _before: int | None) -> dict[str, AnchorState]:
+        decode = msgspec.json.Decoder(AnchorState).decode
+        latest = {}
+        async for record in replay(self._consumer, topics.ANCHORS.name, partition):
+            latest[record.key] = record.value
+        return {key.decode(): decode(value) for key, value in latest.items() if key and value}
+
+    async def _load_identities(self, partition: int, before: int | None) -> Identities:
+        identities = Identities()
+        identities.learn(
+            [
+                identity.decode_link(record.value)
+                async for record in replay(self._consumer, topics.LINKS.name, partition, before)
+                if record.value is not None
+            ]
+        )
+        return identities
+
+    async def _load_customers(self, partition: int, before: int | None) -> stitch.Customers:
+        customers = stitch.Customers()
+        latest = {}
+        async for record in replay(self._consumer, topics.PARTS.name, partition, before):
+            latest[record.key] = record.value
+        for value in latest.values():
+            if value is not None:
+                update = stitch.decode_update(value)
+                state = customers.states.setdefault(update.customer, CustomerState())
+                state.take(update)
+        async for record in replay(self._consumer, topics.CUSTOMERS.name, partition):
+            if record.key is not None and record.value is not None:
+                customers.published[record.key.decode()] = stitch.decode_health(record.value)
+        return customers
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self.settings.kafka,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=4 * 1024 * 1024,
+        )
+        await consumer.start()
+        try:
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+def build(settings: Settings, worker: Worker) -> faust.App:
+    """The Faust app with its agents, not yet started."""
+    url = URL("kafka://" + settings.kafka.split(",")[0])
+    app = faust.App(
+        GROUP,
+        broker=[URL(f"kafka://{server}") for server in settings.kafka.split(",")],
+        datadir=Path(tempfile.gettempdir()),  # Faust insists on one; our state is in changelogs
+        store="memory://",
+        topic_disable_leader=True,
+        topic_allow_declare=False,
+        web_enabled=False,
+        stream_wait_empty=True,
+        broker_commit_interval=0.5,
+        broker_session_timeout=10.0,
+        broker_heartbeat_interval=1.0,
+        broker_rebalance_timeout=4.0,
+        consumer_max_fetch_size=1024 * 1024,
+    )
+    app.transport = ChunkTransport([url], app)
+
+    @app.on_before_configured.connect  # type: ignore[untyped-decorator]
+    def _quiet(*_: Any, **__: Any) -> None:
+        logging.getLogger("faust").setLevel(logging.WARNING)
+
+    @app.task  # type: ignore[untyped-decorator]
+    async def _started(*_: Any) -> None:
+        log.info("worker ready")
+
+    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
+    async def _revoked(_app: faust.App, revoked: Iterable[TP], **_: Any) -> None:
+        worker.revoke(revoked)
+
+    _agent(app, "resolve", worker.on_touchpoints, topics.TOUCHPOINTS, topics.MEMBERS)
+    _agent(app, "identity", worker.on_links, topics.LINKS)
+    _agent(app, "stitch", worker.on_parts, topics.PARTS)
+
+    @app.timer(SWEEP_SECONDS)  # type: ignore[untyped-decorator]
+    async def _sweep(*_: Any) -> None:
+        await worker.sweep()
+
+    return app
+
+
+def _agent(
+    app: faust.App,
+    name: str,
+    handle: Callable[[Chunk], Awaitable[None]],
+    *sources: topics.Topic,
+) -> None:
+    topic = app.topic(
+        *(source.name for source in sources), key_serializer="raw", value_serializer="raw"
+    )
+
+    async def run(stream: Any) -> None:
+        async for event in stream.noack().events():
+            chunk: Chunk = event.message.value
+            try:
+                with metrics.CHUNK_SECONDS.labels(name).time():
+                    await handle(chunk)
+            except Exception as error:
+                # Without this Faust would restart the agent after the chunk and lose it.
+                log.exception("agent %s stops the worker", name)
+                await app.crash(error)
+                raise
+            metrics.RECORDS.labels(name).inc(len(chunk))
+            last = chunk[-1]
+            metrics.OFFSET.labels(last.topic, str(last.partition)).set(last.offset)
+            event.ack()
+
+    app.agent(topic, name=name)(run)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def main() -> int:
+    """Run a worker until it is told to stop; exit code 1 after a crash, 2 for bad settings."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = load()
+        worker = Worker(settings)
+    except SettingsError as error:
+        print(f"worker: {error}", file=sys.stderr)
+        return 2
+    app = build(settings, worker)
+    server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1")
+    print(f"metrics on 127.0.0.1:{server.server_port}", flush=True)
+
+    class _Main(faust.Worker):  # type: ignore[misc]
+        async def on_start(self) -> None:
+            await worker.start()
+            await super().on_start()
+
+        async def on_shutdown(self) -> None:
+            await worker.stop()
+
+    runner = _Main(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
+    runner.execute_from_commandline()
+    return 0
+
+
+if __name__ == "__main__":
+    asyncio.set_event_loop_policy(None)
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""State of the partitions a worker owns, recovered from a compacted topic when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Generic, TypeVar
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.transport import Record
+
+S = TypeVar("S")
+# Opens a consumer without a group; closed when the block ends.
+Connect = Callable[[], AbstractAsyncContextManager[AIOKafkaConsumer]]
+
+
+async def replay(
+    connect: Connect, topic: str, partition: int, before: int | None = None
+) -> AsyncIterator[Record]:
+    """Records of a partition from its beginning to its present end, or before an offset.
+
+    The end may be overrun by what arrives meanwhile. (Tansu reports as the end the first offset
+    of the last batch, plus one; whole batches are read, so that is enough.)
+    """
+    tp = TopicPartition(topic, partition)
+    async with connect() as consumer:
+        consumer.assign([tp])
+        await consumer.seek_to_beginning(tp)
+        end = (await consumer.end_offsets([tp]))[tp]
+        if before is not None:
+            end = min(end, before)
+        while await consumer.position(tp) < end:
+            fetched = await consumer.getmany(tp, timeout_ms=1000)
+            for record in fetched.get(tp, ()):
+                if before is None or record.offset < before:
+                    yield record
+
+
+class Partitions(Generic[S]):
+    """One value of state per partition owned, loaded when first asked for.
+
+    `load` takes the partition and the offset of the chunk about to be processed (None: read to
+    the end). Dropping a partition forgets its state: another worker may own it now.
+    """
+
+    def __init__(self, load: Callable[[int, int | None], Awaitable[S]]) -> None:
+        self._load = load
+        self._loaded: dict[int, S] = {}
+
+    async def get(self, partition: int, before: int | None = None) -> S:
+        """The partition's state."""
+        if partition not in self._loaded:
+            self._loaded[partition] = await self._load(partition, before)
+        return self._loaded[partition]
+
+    def loaded(self) -> Mapping[int, S]:
+        """The partitions whose state is in memory."""
+        return self._loaded
+
+    def drop(self, partition: int) -> None:
+        """Forget a partition that was revoked."""
+        self._loaded.pop(partition, None)

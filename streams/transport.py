@@ -1,0 +1,50 @@
+"""The Faust transport that hands an agent one chunk at a time: all a fetch returned of a partition.
+
+A chunk travels as one Faust message whose value is the list of records and whose offset is the
+last record's, so that acknowledging it lets Faust commit past all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Protocol
+
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, ConsumerMessage
+
+
+class Record(Protocol):
+    """What of aiokafka's ConsumerRecord we use."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+
+
+Chunk = Sequence[Record]
+
+
+class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
+    """Faust's aiokafka consumer, yielding a chunk where it would yield its records one by one."""
+
+    async def _getmany(
+        self, active_partitions: set[TP] | None, timeout: float
+    ) -> dict[TP, list[Chunk]]:
+        fetched = await super()._getmany(active_partitions, timeout)
+        return {tp: [records] for tp, records in fetched.items() if records}
+
+    def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
+        chunk: Chunk = record
+        message = super()._to_message(tp, chunk[-1])
+        message.key = None
+        message.value = chunk
+        return message
+
+
+class ChunkTransport(driver.Transport):  # type: ignore[misc]
+    """Give an instance of it to `faust.App(transport=…)`-style wiring; see `streams.app`."""
+
+    Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
