@@ -7,8 +7,9 @@ import logging
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,14 @@ from schemas.state import AnchorState
 from streams import metrics
 from streams.agents import identity, resolve, stitch
 from streams.changelog import Partitions, replay
+from streams.cluster import WORKERS
 from streams.core.health import Policy
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
-from streams.delivery import Outgoing, deliver
+from streams.delivery import Outgoing, connect, deliver
 from streams.transport import Chunk, ChunkTransport
 
-GROUP = "journey"
 SWEEP_SECONDS = 60.0
-MAX_BATCH = 900_000  # below Kafka's default message.max.bytes
 log = logging.getLogger("journey.worker")
 
 
@@ -43,7 +43,8 @@ class Worker:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.identity_key = settings.identity_key_bytes()
-        self.producer: AIOKafkaProducer | None = None
+        self.producer: AIOKafkaProducer
+        self._connections = AsyncExitStack()
         self.partitions = 0
         self.anchors = Partitions(self._load_anchors)
         self.identities = Partitions(self._load_identities)
@@ -52,22 +53,12 @@ class Worker:
 
     async def start(self) -> None:
         """Connect the producer; raises KafkaConnectionError where the broker is away."""
-        self.producer = AIOKafkaProducer(
-            bootstrap_servers=self.settings.kafka,
-            acks="all",
-            # Not idempotent: every record is keyed so that a second copy changes nothing, and
-            # aiokafka keeps one batch per partition in flight, so order holds.
-            compression_type="lz4",
-            max_batch_size=MAX_BATCH,
-            max_request_size=2 * MAX_BATCH,
-        )
-        await self.producer.start()
+        self.producer = await self._connections.enter_async_context(connect(self.settings))
         self.partitions = len(await self.producer.partitions_for(topics.TOUCHPOINTS.name))
 
     async def stop(self) -> None:
         """Close the producer."""
-        if self.producer is not None:
-            await self.producer.stop()
+        await self._connections.aclose()
 
     async def deliver(self, records: list[Outgoing]) -> None:
         """Send and wait for the broker's acknowledgement."""
@@ -93,13 +84,15 @@ class Worker:
     async def on_parts(self, chunk: Chunk) -> None:
         """One chunk of `parts`."""
         partition = chunk[0].partition
-        customers = await self.customers.get(partition, before=chunk[0].offset)
+        customers = await self.customers.get(partition)
         await stitch.stitch(self.stitch, customers, partition, chunk, _now_ms())
 
-    async def sweep(self) -> None:
-        """Look at the customers of every partition loaded whose health may have decayed."""
-        for partition, customers in list(self.customers.loaded().items()):
-            await stitch.sweep(self.stitch, customers, partition, _now_ms())
+    async def sweep(self, assigned: Iterable[TP]) -> None:
+        """Look at the customers of the partitions assigned whose health may have decayed."""
+        for tp in assigned:
+            if tp.topic == topics.PARTS.name:
+                customers = await self.customers.get(tp.partition)
+                await stitch.sweep(self.stitch, customers, tp.partition, _now_ms())
 
     def revoke(self, revoked: Iterable[TP]) -> None:
         """Forget the state of partitions that may have another owner now."""
@@ -129,10 +122,10 @@ class Worker:
         )
         return identities
 
-    async def _load_customers(self, partition: int, before: int | None) -> stitch.Customers:
+    async def _load_customers(self, partition: int, _before: int | None) -> stitch.Customers:
         customers = stitch.Customers()
         latest = {}
-        async for record in replay(self._consumer, topics.PARTS.name, partition, before):
+        async for record in replay(self._consumer, topics.PARTS.name, partition):
             latest[record.key] = record.value
         for value in latest.values():
             if value is not None:
@@ -163,7 +156,7 @@ def build(settings: Settings, worker: Worker) -> faust.App:
     """The Faust app with its agents, not yet started."""
     url = URL("kafka://" + settings.kafka.split(",")[0])
     app = faust.App(
-        GROUP,
+        WORKERS,
         broker=[URL(f"kafka://{server}") for server in settings.kafka.split(",")],
         datadir=Path(tempfile.gettempdir()),  # Faust insists on one; our state is in changelogs
         store="memory://",
@@ -172,7 +165,7 @@ def build(settings: Settings, worker: Worker) -> faust.App:
         web_enabled=False,
         stream_wait_empty=True,
         broker_commit_interval=0.5,
-        broker_session_timeout=10.0,
+        broker_session_timeout=6.0,
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=4.0,
         consumer_max_fetch_size=1024 * 1024,
@@ -183,9 +176,11 @@ def build(settings: Settings, worker: Worker) -> faust.App:
     def _quiet(*_: Any, **__: Any) -> None:
         logging.getLogger("faust").setLevel(logging.WARNING)
 
-    @app.task  # type: ignore[untyped-decorator]
-    async def _started(*_: Any) -> None:
-        log.info("worker ready")
+    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
+    async def _assigned(_app: faust.App, assigned: Iterable[TP], **_: Any) -> None:
+        held = Counter(tp.topic for tp in assigned)
+        for topic in topics.TOPICS:
+            metrics.ASSIGNED.labels(topic.name).set(held[topic.name])
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def _revoked(_app: faust.App, revoked: Iterable[TP], **_: Any) -> None:
@@ -197,7 +192,7 @@ def build(settings: Settings, worker: Worker) -> faust.App:
 
     @app.timer(SWEEP_SECONDS)  # type: ignore[untyped-decorator]
     async def _sweep(*_: Any) -> None:
-        await worker.sweep()
+        await worker.sweep(app.consumer.assignment())
 
     return app
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
@@ -53,10 +53,6 @@ class Partitions(Generic[S]):
         if partition not in self._loaded:
             self._loaded[partition] = await self._load(partition, before)
         return self._loaded[partition]
-
-    def loaded(self) -> Mapping[int, S]:
-        """The partitions whose state is in memory."""
-        return self._loaded
 
     def drop(self, partition: int) -> None:
         """Forget a partition that was revoked."""

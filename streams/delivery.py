@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
+
+from schemas.settings import Settings
+
+MAX_BATCH: Final = 900_000  # bytes; below Kafka's default message.max.bytes
 
 
 class Outgoing(NamedTuple):
@@ -29,6 +34,27 @@ class RecordTooLarge(Exception):
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition that Kafka's default partitioner gives a key (murmur2)."""
     return int((murmur2(key) & 0x7FFFFFFF) % partitions)
+
+
+@asynccontextmanager
+async def connect(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer that waits for every replica; raises KafkaConnectionError.
+
+    Not idempotent: every record is keyed so that a second copy changes nothing, and aiokafka
+    keeps one batch per partition in flight, so order holds.
+    """
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka,
+        acks="all",
+        compression_type="lz4",
+        max_batch_size=MAX_BATCH,
+        max_request_size=2 * MAX_BATCH,
+    )
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
 
 
 async def deliver(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> None:

@@ -26,12 +26,15 @@ async def identify(
     """Learn a chunk of `identity.links` and announce every identifier whose customer changed.
 
     The links topic is the agent's own changelog: what it knew before a chunk is what stands
-    before the chunk's first offset.
+    before the chunk's first offset. A key's last record is what compaction leaves, so where that
+    is not the one that counts, the latter is sent again.
     """
     epoch = chunk[-1].offset + 1
     links = [decode_link(record.value) for record in chunk if record.value is not None]
     changed = identities.learn(links)
     metrics.MEMBERS.inc(len(changed))
+    last = {link.key(): link for link in links}
+    kept = {key: identities.kept(link) for key, link in last.items()}
     await deliver(
         [
             Outgoing(
@@ -41,5 +44,10 @@ async def identify(
                 _encode(Member(identifier, customer, epoch)),
             )
             for identifier, customer in changed.items()
+        ]
+        + [
+            Outgoing(topics.LINKS.name, chunk[0].partition, key.encode(), _encode(link))
+            for key, link in kept.items()
+            if link != last[key]
         ]
     )

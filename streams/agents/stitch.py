@@ -44,30 +44,31 @@ class Stitch:
 async def stitch(
     agent: Stitch, customers: Customers, partition: int, chunk: Chunk, now_ms: int
 ) -> None:
-    """Take a chunk of `parts` and publish every customer it changed.
+    """Take a chunk of `parts` and publish every customer it names.
 
     `parts` is the agent's changelog for states and `customers` for what was published, so there is
-    nothing to write besides the output. Only the newest record of a key is decoded.
+    nothing to write besides the output. A customer is published also where its state knew the
+    part, since a recovered state may hold what was never published. Only the newest record of a
+    key is decoded.
     """
     newest = {record.key: record.value for record in chunk}
-    changed: dict[str, int] = {}  # customer -> received ms of its newest touchpoint
-    for value in newest.values():
-        if value is None:
-            continue
-        update = decode_update(value)
-        state = customers.states.setdefault(update.customer, CustomerState())
-        if state.take(update):
-            changed[update.customer] = max(update.received_ms, changed.get(update.customer, 0))
+    named: dict[str, int] = {}  # customer -> received ms of its newest touchpoint
     async with agent.turn:
-        await _publish(agent, customers, partition, changed, now_ms, trigger="touchpoint")
-    for received_ms in changed.values():
+        for value in newest.values():
+            if value is None:
+                continue
+            update = decode_update(value)
+            customers.states.setdefault(update.customer, CustomerState()).take(update)
+            named[update.customer] = max(update.received_ms, named.get(update.customer, 0))
+        await _publish(agent, customers, partition, named, now_ms, trigger="touchpoint")
+    for received_ms in named.values():
         if received_ms:
             metrics.HEALTH_SECONDS.observe(max(0, now_ms - received_ms) / 1000)
 
 
 async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int) -> None:
     """Publish the customers whose health changed in silence, a slice at a time."""
-    everyone = list(customers.published)
+    everyone = list(customers.states)
     for start in range(0, len(everyone), SWEEP_SLICE):
         async with agent.turn:
             names = everyone[start : start + SWEEP_SLICE]
@@ -88,11 +89,8 @@ async def _publish(
     fresh: dict[str, CustomerHealth] = {}
     for name in names:
         known = customers.published.get(name)
-        state = customers.states.get(name)
-        if state is None:
-            continue
         reached = known.reached if known else {}
-        health, decisions = evaluate(name, state, reached, now_ms, agent.policy)
+        health, decisions = evaluate(name, customers.states[name], reached, now_ms, agent.policy)
         metrics.EVALUATIONS.labels(trigger).inc()
         if trigger == "sweep" and known and not decisions and health.health == known.health:
             continue

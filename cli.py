@@ -1,0 +1,42 @@
+"""The `journey` command: its verbs, and what they have in common."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from commands import inspect, local, operate, send
+from commands.shell import Shell
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--data", type=click.Path(path_type=Path), help="Folder of the local stack.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def main(context: click.Context, data: Path | None, debug: bool) -> None:
+    """Customer journeys: touchpoints in, journeys, health and outreach out.
+
+    Verbs find Kafka and ClickHouse by JOURNEY_* settings, or by the data folder of a local stack.
+    """
+    context.obj = Shell(data=data, debug=debug)
+
+
+for command in (
+    local.up,
+    local.demo,
+    send.import_,
+    send.schema,
+    inspect.funnel,
+    inspect.customer,
+    inspect.customers,
+    inspect.status,
+    operate.setup,
+    operate.worker,
+    operate.sink,
+    operate.rebuild,
+):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""`journey up` and `journey demo`: the local stack in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import Progress
+
+from commands.render import show_demo
+from commands.shell import Shell, bar, err, out, print_json, verb
+from deploy.local import demo as demonstration
+from deploy.local.stack import Stack
+
+_data = click.option("--data", type=click.Path(path_type=Path), help="Folder of the stack.")
+_port_base = click.option("--port-base", type=int, help="First of the ports; else free ones.")
+_workers = click.option("--workers", default=1, show_default=True, help="Worker processes.")
+
+
+@click.command()
+@_data
+@_port_base
+@_workers
+@click.option("--fresh", is_flag=True, help="Start with an empty ledger.")
+@verb
+def up(shell: Shell, data: Path | None, port_base: int | None, workers: int, fresh: bool) -> None:
+    """Run broker, database, workers and sink until Ctrl-C.
+
+    Starting again on the same data goes on: the embedded broker forgets, so state is rebuilt
+    from the ledger.
+    """
+    with _running(shell, data, port_base, workers, fresh) as stack:
+        settings = stack.settings
+        out.print(f"Kafka       {settings.kafka}")
+        out.print(f"ClickHouse  {settings.clickhouse.get_secret_value()}")
+        out.print(f"Data        {settings.data}")
+        out.print("Ready for touchpoints; Ctrl-C stops.")
+        while True:
+            stack.watch()
+            time.sleep(0.5)
+
+
+@click.command()
+@_data
+@_port_base
+@_workers
+@click.option("--touchpoints", default=20_000, show_default=True, help="Touchpoints to send.")
+@click.option("--customers", default=1_500, show_default=True, help="Customers to simulate.")
+@click.option("--seed", default=1, show_default=True, help="The same seed, the same customers.")
+@click.option("--rate", type=float, help="Touchpoints a second; as fast as it goes by default.")
+@click.option("--once", is_flag=True, help="End after the summary.")
+@click.option("--json", "as_json", is_flag=True, help="The summary as JSON.")
+@verb
+def demo(
+    shell: Shell,
+    data: Path | None,
+    port_base: int | None,
+    workers: int,
+    touchpoints: int,
+    customers: int,
+    seed: int,
+    rate: float | None,
+    once: bool,
+    as_json: bool,
+) -> None:
+    """Simulate customers and watch them flow through a stack of its own.
+
+    With --once, exit code 0 means that every unique valid touchpoint sent can be queried and none
+    is counted twice.
+    """
+    folder = data or shell.settings().data / "demo"
+    with _running(shell, folder, port_base, workers, fresh=True) as stack:
+        with bar() as progress:
+            sent = progress.add_task("sent", total=touchpoints)
+            stored = progress.add_task("stored", total=touchpoints)
+
+            def moved(sent_now: int, stored_now: int) -> None:
+                progress.update(sent, completed=sent_now)
+                progress.update(stored, completed=stored_now)
+
+            outcome = demonstration.run(stack, touchpoints, customers, seed, rate, moved)
+        if as_json:
+            print_json(outcome.as_json())
+        else:
+            show_demo(out, outcome)
+        if not once:
+            _go_on(stack, customers, seed, as_json)
+    raise SystemExit(0 if outcome.exact else 1)
+
+
+def _go_on(stack: Stack, customers: int, seed: int, as_json: bool) -> None:
+    """Keep a little traffic flowing until Ctrl-C."""
+    if not as_json:
+        out.print(
+            f"\nGoing on with 50 touchpoints a second until Ctrl-C. In another terminal:\n"
+            f"  journey --data {stack.settings.data} status\n"
+            f"  journey --data {stack.settings.data} customers"
+        )
+    for more in count(seed + 1):
+        demonstration.run(stack, 500, customers, more, 50.0, lambda *_: None)
+
+
+@contextmanager
+def _running(
+    shell: Shell, data: Path | None, port_base: int | None, workers: int, fresh: bool
+) -> Iterator[Stack]:
+    """A stack from start to stop, with SIGTERM treated as Ctrl-C."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    with bar() as progress:
+        task = progress.add_task("starting", total=None)
+        stack = Stack(shell.settings(data), workers, port_base, _reporter(progress, task))
+        try:
+            stack.start(fresh)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+    try:
+        yield stack
+    except KeyboardInterrupt:
+        err.print("stopping", highlight=False)
+    finally:
+        stack.stop()
+
+
+def _reporter(progress: Progress, task: Any) -> Any:
+    def report(doing: str, done: int, of: int) -> None:
+        progress.update(task, description=doing, completed=done, total=of or None)
+        if progress.finished or not progress.live.is_started:
+            stamp = datetime.now(UTC).strftime("%H:%M:%S")
+            err.print(f"{stamp} {doing}", highlight=False)
+
+    return report
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,58 @@
+"""`journey setup`, `worker`, `sink` and `rebuild`: the parts on one's own Kafka and ClickHouse."""
+
+from __future__ import annotations
+
+import click
+
+import sinks.consumer
+import streams.app
+from commands.shell import Refused, Shell, bar, ledger, out, verb
+from deploy.local.restore import ledger_size, restore
+from sinks.clickhouse import prepare
+from streams.cluster import declare, unread
+
+
+@click.command()
+@verb
+def setup(shell: Shell) -> None:
+    """Declare the topics and migrate the database; what exists stays."""
+    settings = shell.settings()
+    created = declare(settings)
+    applied = prepare(settings.clickhouse.get_secret_value())
+    out.print(f"topics created: {', '.join(created) or 'none'}", highlight=False)
+    out.print(f"migrations applied: {', '.join(applied) or 'none'}", highlight=False)
+
+
+@click.command()
+@verb
+def worker(_shell: Shell) -> None:
+    """Run a worker: resolve, identity and stitch."""
+    raise SystemExit(streams.app.main())
+
+
+@click.command()
+@verb
+def sink(_shell: Shell) -> None:
+    """Run a sink: topics to ClickHouse."""
+    raise SystemExit(sinks.consumer.main())
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@verb
+def rebuild(shell: Shell, yes: bool) -> None:
+    """Rebuild identity and live state from the ledger, after Kafka lost its topics.
+
+    Stop the workers first. The topics must be empty: run `journey setup` on the new cluster.
+    """
+    settings = shell.settings()
+    if any(unread(settings).values()):
+        raise Refused("the topics are not empty: rebuild writes to fresh ones only")
+    with ledger(settings):
+        rows = ledger_size(settings)
+    if not yes:
+        click.confirm(f"Rebuild state from {rows:,} rows of the ledger?", abort=True)
+    with bar() as progress:
+        task = progress.add_task("rebuilding", total=rows)
+        done = restore(settings, lambda n: progress.update(task, completed=n))
+    out.print(f"state of {done:,} touchpoints rebuilt; start the workers", highlight=False)

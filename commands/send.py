@@ -1,0 +1,113 @@
+"""`journey import` and `journey schema`: touchpoints in, and their contract."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from commands.shell import Refused, Shell, bar, err, out, print_json, verb
+from producers.importer import ImportReport, import_file
+from producers.mapping import load_mapping
+from producers.publisher import Publisher
+from schemas.settings import Settings
+from schemas.touchpoint import json_schema
+from streams.cluster import unread
+
+_PATIENCE = 300.0
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--format", "format_", type=click.Choice(["ndjson", "csv"]), help="Else by --map.")
+@click.option(
+    "--map", "map_", type=click.Path(exists=True, path_type=Path), help="Columns to fields."
+)
+@click.option("--wait", is_flag=True, help="Return when everything imported can be queried.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@verb
+def import_(
+    shell: Shell,
+    file: Path,
+    format_: Literal["ndjson", "csv"] | None,
+    map_: Path | None,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    """Send a file of touchpoints: NDJSON, or CSV with a column map in TOML.
+
+    Bad lines are listed with their number and go to dead letters; they do not stop the import,
+    and the exit code stays 0.
+    """
+    settings = shell.settings()
+    mapping = load_mapping(map_) if map_ else None
+    began = time.monotonic()
+    with Publisher(settings) as publisher, bar() as progress:
+        task = progress.add_task(f"importing {file.name} (bytes)", total=file.stat().st_size)
+        report = import_file(
+            file,
+            publisher,
+            settings,
+            datetime.now(UTC),
+            format_,
+            mapping,
+            lambda done, total: progress.update(task, completed=done, total=total),
+        )
+    if wait:
+        wait_until_read(settings)
+    seconds = time.monotonic() - began
+    for line in report.rejected:
+        err.print(line, highlight=False, soft_wrap=True, markup=False)
+    _show(report, seconds, as_json, wait)
+
+
+@click.command()
+@verb
+def schema(_shell: Shell) -> None:
+    """Print the JSON Schema of a touchpoint."""
+    print_json(json_schema())
+
+
+def wait_until_read(settings: Settings) -> None:
+    """Wait until every consumer group has read everything, twice in a row."""
+    quiet, deadline = 0, time.monotonic() + _PATIENCE
+    last = None
+    with bar() as progress:
+        task = progress.add_task("waiting for the pipeline", total=None)
+        while quiet < 2:
+            behind = sum(unread(settings).values())
+            progress.update(task, description=f"waiting for the pipeline: {behind:,} to go")
+            quiet = quiet + 1 if not behind else 0
+            if behind != last:
+                last, deadline = behind, time.monotonic() + _PATIENCE
+            if time.monotonic() > deadline:
+                raise Refused(
+                    f"{behind:,} records wait unread and nothing moves: see `journey status`"
+                )
+            time.sleep(0.1)
+
+
+def _show(report: ImportReport, seconds: float, as_json: bool, waited: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "lines": report.lines,
+                "published": report.published,
+                "unique": report.unique,
+                "rejected": dict(report.reasons),
+                "seconds": round(seconds, 2),
+            }
+        )
+        return
+    bad = sum(report.reasons.values())
+    out.print(
+        f"{report.published:,} touchpoints of {report.lines:,} lines "
+        f"{'imported' if waited else 'sent'} in {seconds:.1f} s",
+        highlight=False,
+    )
+    if bad:
+        shown = f", the first {len(report.rejected)} above" if bad > len(report.rejected) else ""
+        out.print(f"{bad:,} bad lines are in dead letters{shown}", highlight=False)

@@ -1,0 +1,114 @@
+"""What every verb shares: settings, streams of output, and errors in one line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+from clickhouse_driver import Client
+from clickhouse_driver.errors import Error as ClickHouseError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from analytics.funnel import StepError
+from deploy.local.stack import StackError
+from producers.mapping import MappingError
+from producers.publisher import PublishError
+from schemas.settings import Settings, SettingsError, load
+from sinks.clickhouse import connect
+from sinks.migrate import MigrationError
+from streams.cluster import BrokerUnavailable, GroupInUse
+
+F = TypeVar("F", bound=Callable[..., Any])
+out: Final = Console()
+err: Final = Console(stderr=True)
+# Errors whose message is one line for people
+_OURS: Final = (
+    BrokerUnavailable,
+    GroupInUse,
+    MappingError,
+    MigrationError,
+    PublishError,
+    SettingsError,
+    StackError,
+    StepError,
+)
+
+
+class Refused(click.ClickException):
+    """Ends the command with exit code 1 and one line on standard error."""
+
+    def show(self, file: Any = None) -> None:  # noqa: ARG002
+        err.print("journey:", self.message, style="red", highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """The options that come before a verb."""
+
+    data: Path | None
+    debug: bool
+
+    def settings(self, data: Path | None = None) -> Settings:
+        """Settings of the environment, the stack of a data folder filling in."""
+        return load(data=data or self.data)
+
+
+def verb(function: F) -> F:
+    """Give the function the Shell first, and show the errors people can mend in one line."""
+
+    @wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        shell: Shell = click.get_current_context().obj
+        try:
+            return function(shell, *args, **kwargs)
+        except (*_OURS, ClickHouseError, OSError, EOFError) as error:
+            if shell.debug:
+                raise
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise Refused(lines[0] if not isinstance(error, _OURS) else str(error)) from error
+
+    return run  # type: ignore[return-value]
+
+
+@contextmanager
+def ledger(settings: Settings) -> Iterator[Client]:
+    """A ClickHouse client, closed at the end; refused in one line where nothing answers."""
+    client = connect(settings.clickhouse.get_secret_value())
+    try:
+        client.execute("SELECT 1")
+    except (ClickHouseError, OSError, EOFError) as error:
+        host = settings.clickhouse.get_secret_value().rpartition("@")[2]
+        raise Refused(
+            f"ClickHouse at {host} does not answer: start the stack with `journey up`, "
+            "name its folder with --data, or set JOURNEY_CLICKHOUSE"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.disconnect()
+
+
+def bar() -> Progress:
+    """A progress bar on standard error; nothing where that is not a terminal."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+    )
+
+
+def print_json(value: Any) -> None:
+    """One JSON document, a line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")

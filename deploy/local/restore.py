@@ -1,0 +1,45 @@
+"""The embedded broker forgets at every stop; the ledger does not: state rebuilt from it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from analytics import ledger
+from schemas.settings import Settings
+from sinks.clickhouse import connect
+from streams.rebuild import rebuild
+
+
+def ledger_size(settings: Settings) -> int:
+    """Rows of the ledger, those that will merge counted apart."""
+    client = connect(settings.clickhouse.get_secret_value())
+    try:
+        return ledger.size(client)
+    finally:
+        client.disconnect()
+
+
+def restore(settings: Settings, progress: Callable[[int], None]) -> int:
+    """Rebuild identity and live state into empty topics; touchpoints counted.
+
+    Tables that repeat the state are emptied first: the sink fills them again from the topics.
+    """
+    url = settings.clickhouse.get_secret_value()
+    client, other = connect(url), connect(url)
+    try:
+        ledger.forget_state(client)
+        return asyncio.run(
+            rebuild(
+                settings,
+                ledger.steps(client),
+                ledger.links(other),
+                ledger.reached(other),
+                time.time_ns() // 1_000_000,
+                progress,
+            )
+        )
+    finally:
+        client.disconnect()
+        other.disconnect()

@@ -1,0 +1,220 @@
+"""The local stack: embedded broker and database, workers and sink, supervised in the foreground."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from typing import IO, Final
+
+from pydantic import SecretStr
+
+from deploy.local import broker
+from deploy.local.process import Process, StartFailed, free_ports, is_open
+from deploy.local.restore import ledger_size, restore
+from deploy.local.scrape import scrape, total
+from schemas.settings import KEY_FILE, PREFIX, STACK_FILE, Settings
+from schemas.topics import TOUCHPOINTS
+from sinks.clickhouse import prepare
+from streams.cluster import declare, unread
+
+HOST: Final = "127.0.0.1"
+_LOCK: Final = "stack.lock"
+_RESTART_PAUSE: Final = 1.0
+_DRAIN_SECONDS: Final = 60.0
+
+# What the stack is doing now, for people: a phrase, and (done, of) where it takes long.
+Report = Callable[[str, int, int], None]
+
+
+class StackError(Exception):
+    """The stack cannot start; one line that names the cause and the fix."""
+
+
+class Stack:
+    """Starts, watches and stops the parts. The folder belongs to one stack at a time."""
+
+    def __init__(
+        self, settings: Settings, workers: int, port_base: int | None, report: Report
+    ) -> None:
+        self._folder = settings.data.absolute()
+        self._report = report
+        self._workers = workers
+        count = workers + 3
+        ports = free_ports(count) if port_base is None else _checked(port_base, count)
+        self._broker_port, self._clickhouse_port, self._sink_port, *self._worker_ports = ports
+        self.settings = settings.model_copy(
+            update={
+                "data": self._folder,
+                "kafka": f"{HOST}:{self._broker_port}",
+                "clickhouse": SecretStr(
+                    f"clickhouse://default@{HOST}:{self._clickhouse_port}/journey"
+                ),
+            }
+        )
+        self._lock: IO[str] | None = None
+        self._parts: dict[str, Process] = {}
+        self.restarts = 0
+
+    def start(self, fresh: bool) -> None:
+        """Start everything, on an empty folder where `fresh`; returns once touchpoints may come.
+
+        Raises StackError, with whatever had started stopped again.
+        """
+        self._claim(fresh)
+        try:
+            self._start()
+        except StartFailed as error:
+            self.stop(drain=False)
+            raise StackError(str(error)) from error
+        except BaseException:
+            self.stop(drain=False)
+            raise
+
+    def watch(self) -> None:
+        """Restart what has died. Where the broker died, rebuild from the ledger: it forgets."""
+        dead = [name for name, part in self._parts.items() if part.returncode() is not None]
+        if not dead:
+            return
+        self.restarts += 1
+        for name in dead:
+            self._report(f"{name} ended with {self._parts[name].returncode()}, restarting", 0, 0)
+        time.sleep(_RESTART_PAUSE)
+        if "broker" in dead:
+            self._stop_parts()
+            self._start()
+            return
+        for name in dead:
+            self._launch(name)
+
+    def stop(self, drain: bool = True) -> None:
+        """Stop in order of flow. With `drain`, first let all that was sent reach the ledger."""
+        if drain and {"broker", "sink"} <= self._parts.keys():
+            self._report("draining", 0, 0)
+            deadline = time.monotonic() + _DRAIN_SECONDS
+            while time.monotonic() < deadline and any(unread(self.settings).values()):
+                time.sleep(0.1)
+        self._stop_parts()
+        (self._folder / STACK_FILE).unlink(missing_ok=True)
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def _claim(self, fresh: bool) -> None:
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self._folder / _LOCK).open("a")
+        except OSError as error:
+            raise StackError(
+                f"data folder {self._folder}: {error.strerror}; choose another with --data"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StackError(
+                f"data folder {self._folder}: another stack runs on it; stop that one, "
+                "or choose another folder with --data"
+            ) from error
+        if fresh:
+            for name in ("clickhouse", "logs"):
+                shutil.rmtree(self._folder / name, ignore_errors=True)
+        (self._folder / "logs").mkdir(exist_ok=True)
+        key = self._folder / KEY_FILE
+        if self.settings.identity_key is None and not key.exists():
+            key.touch(mode=0o600)
+            key.write_text(secrets.token_hex(32))
+
+    def _start(self) -> None:
+        self._report("starting broker and database", 0, 0)
+        self._launch("broker")
+        self._launch("clickhouse")
+        self._parts["broker"].wait_until(lambda: is_open(self._broker_port), 15)
+        self._parts["clickhouse"].wait_until(lambda: is_open(self._clickhouse_port), 60)
+        prepare(self.settings.clickhouse.get_secret_value())
+        declare(self.settings)
+        stored = ledger_size(self.settings)
+        if stored:
+            restore(self.settings, lambda done: self._report("rebuilding state", done, stored))
+        self._report("starting workers", 0, 0)
+        names = [f"worker-{n + 1}" for n in range(self._workers)]
+        for name in ("sink", *names):
+            self._launch(name)
+        self._record()
+        self._parts["sink"].wait_until(lambda: "sink ready" in self._parts["sink"].output(), 60)
+        # The group is ready when its members own every partition between them.
+        newest = self._parts[names[-1]]
+        newest.wait_until(lambda: self._assigned() >= self.settings.partitions, 60)
+
+    def metrics(self) -> list[str]:
+        """The metrics pages of workers and sink."""
+        return [scrape(port) for port in (*self._worker_ports, self._sink_port)]
+
+    def _assigned(self) -> int:
+        return int(total(self.metrics(), "journey_assigned_partitions", topic=TOUCHPOINTS.name))
+
+    def _launch(self, name: str) -> None:
+        command, metrics_port = self._command(name)
+        settings = self.settings
+        environ = {k: v for k, v in os.environ.items() if not k.startswith(PREFIX)} | {
+            f"{PREFIX}DATA": str(settings.data),
+            f"{PREFIX}KAFKA": settings.kafka,
+            f"{PREFIX}CLICKHOUSE": settings.clickhouse.get_secret_value(),
+            f"{PREFIX}PARTITIONS": str(settings.partitions),
+            f"{PREFIX}PHONE_REGION": settings.phone_region,
+            f"{PREFIX}METRICS_PORT": str(metrics_port),
+            f"{PREFIX}IDENTITY_KEY": settings.identity_key_bytes().decode(),
+        }
+        log = self._folder / "logs" / f"{name}.log"
+        self._parts[name] = Process(name, command, environ, log)
+
+    def _command(self, name: str) -> tuple[list[str], int]:
+        if name == "broker":
+            return broker.command(self._broker_port), 0
+        if name == "clickhouse":
+            data = str(self._folder / "clickhouse")
+            port = str(self._clickhouse_port)
+            module = "deploy.local.clickhouse"
+            return [sys.executable, "-m", module, "--data", data, "--port", port], 0
+        if name == "sink":
+            return [sys.executable, "-m", "sinks.consumer"], self._sink_port
+        return [sys.executable, "-m", "streams.app"], self._worker_ports[int(name[7:]) - 1]
+
+    def _record(self) -> None:
+        """Write where the stack listens, for the other verbs to find."""
+        found = {
+            "pid": os.getpid(),
+            "settings": {
+                "data": str(self.settings.data),
+                "kafka": self.settings.kafka,
+                "clickhouse": self.settings.clickhouse.get_secret_value(),
+                "partitions": self.settings.partitions,
+            },
+            "processes": {name: part.pid for name, part in self._parts.items()},
+            "metrics": {
+                "sink": self._sink_port,
+                **{f"worker-{n + 1}": port for n, port in enumerate(self._worker_ports)},
+            },
+        }
+        (self._folder / STACK_FILE).write_text(json.dumps(found, indent=2) + "\n")
+
+    def _stop_parts(self) -> None:
+        workers = [name for name in self._parts if name.startswith("worker")]
+        for name in (*workers, "sink", "clickhouse", "broker"):
+            part = self._parts.pop(name, None)
+            if part is not None:
+                part.stop(seconds=15)
+
+
+def _checked(base: int, count: int) -> list[int]:
+    ports = list(range(base, base + count))
+    if not (base >= 1 and ports[-1] <= 65535):
+        raise StackError(f"--port-base {base}: needs {count} ports between 1 and 65535")
+    for port in ports:
+        if is_open(port):
+            raise StackError(f"port {port} is taken: choose another --port-base, or leave it out")
+    return ports

@@ -1,0 +1,40 @@
+"""The way to ClickHouse: a URL to a connected client, and its database made ready."""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from clickhouse_driver import Client
+
+from sinks.migrate import migrate
+
+DEFAULT_DATABASE: Final = "journey"
+# Options of clickhouse-driver; the URL's own win.
+_OPTIONS: Final = {"compression": "lz4", "connect_timeout": "5", "send_receive_timeout": "60"}
+
+
+def connect(url: str, database: str | None = None) -> Client:
+    """A client of the URL's database, or of `database`; it connects with its first query.
+
+    A client serves one query at a time: use one per thread.
+    """
+    parts = urlsplit(url)
+    options = urlencode(_OPTIONS | dict(parse_qsl(parts.query)))
+    path = "/" + (database or parts.path.strip("/") or DEFAULT_DATABASE)
+    return Client.from_url(urlunsplit(parts._replace(path=path, query=options)))
+
+
+def prepare(url: str) -> list[str]:
+    """Create the URL's database where it is missing and migrate it; the files applied."""
+    name = urlsplit(url).path.strip("/") or DEFAULT_DATABASE
+    client = connect(url, database="default")
+    try:
+        client.execute(f"CREATE DATABASE IF NOT EXISTS `{name.replace('`', '')}`")
+    finally:
+        client.disconnect()
+    client = connect(url)
+    try:
+        return migrate(client)
+    finally:
+        client.disconnect()

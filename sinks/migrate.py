@@ -1,0 +1,82 @@
+"""Numbered SQL files to tables, each applied once."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from clickhouse_driver import Client
+
+FOLDER: Final = Path(__file__).parent / "ddl"
+# The migration that creates a database names it outside of quotes.
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_RECORD: Final = """
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    name       String,
+    sha256     FixedString(64),
+    applied_at DateTime64(3, 'UTC') DEFAULT now64(3)
+)
+ENGINE = ReplacingMergeTree(applied_at)
+ORDER BY name
+"""
+
+
+class MigrationError(Exception):
+    """A migration cannot be applied; the message names the file and the fix."""
+
+
+class ChangedMigration(MigrationError):
+    """A file that was applied already has other contents now."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} was applied with other contents: undo the edit and write it as a new file"
+        )
+        self.name = name
+
+
+def migrate(client: Client, folder: Path = FOLDER) -> list[str]:
+    """Apply the files not applied yet to the client's database, in order of name; their names.
+
+    `$database`, `$user` and `$password` in a file stand for the connection's own: a dictionary
+    reads its table as that user. Raises ChangedMigration before anything is applied.
+    """
+    database = client.execute("SELECT currentDatabase()")[0][0]
+    if not _NAME.fullmatch(database):
+        raise MigrationError(
+            f"database {database!r}: name it with letters, digits and underscores only"
+        )
+    values = {
+        "database": database,
+        "user": _quoted(client.connection.user),
+        "password": _quoted(client.connection.password),
+    }
+    client.execute(_RECORD)
+    applied = dict(client.execute("SELECT name, sha256 FROM schema_migrations FINAL"))
+    pending = []
+    for path in sorted(folder.glob("*.sql")):
+        source = path.read_text(encoding="utf-8")
+        digest = sha256(source.encode()).hexdigest()
+        if path.name not in applied:
+            pending.append((path.name, source, digest))
+        elif applied[path.name] != digest:
+            raise ChangedMigration(path.name)
+    for name, source, digest in pending:
+        for statement in statements(Template(source).substitute(values)):
+            client.execute(statement)
+        client.execute("INSERT INTO schema_migrations (name, sha256) VALUES", [(name, digest)])
+    return [name for name, _, _ in pending]
+
+
+def statements(source: str) -> list[str]:
+    """The statements of a migration file: each ends with a semicolon at the end of a line."""
+    parts = (part.strip() for part in re.split(r";[ \t]*(?:\n|\Z)", source))
+    return [part for part in parts if part]
+
+
+def _quoted(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")

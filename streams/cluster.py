@@ -1,0 +1,146 @@
+"""The Kafka cluster as an administrator sees it: topics declared, groups' offsets and lag."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
+from kafka.structs import OffsetAndMetadata
+
+from schemas import topics
+from schemas.settings import Settings
+
+WORKERS: Final = "journey"
+_FETCH_SECONDS: Final = 10.0
+SINK: Final = "journey-sink"
+# consumer group -> topics it reads, in order of flow
+READERS: Final = {
+    WORKERS: (topics.TOUCHPOINTS, topics.LINKS, topics.MEMBERS, topics.PARTS),
+    SINK: (
+        topics.JOURNEYS,
+        topics.LINKS,
+        topics.MEMBERS,
+        topics.PARTS,
+        topics.CUSTOMERS,
+        topics.OUTREACH,
+        topics.DEAD_LETTERS,
+    ),
+}
+
+
+class BrokerUnavailable(Exception):
+    """Kafka cannot be reached; the message names the setting."""
+
+
+class GroupInUse(Exception):
+    """Offsets cannot be set while a group has members."""
+
+
+@contextmanager
+def administer(settings: Settings) -> Iterator[KafkaAdminClient]:
+    """An admin client, closed at the end; BrokerUnavailable where Kafka does not answer."""
+    try:
+        admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
+    except KafkaError as error:
+        raise BrokerUnavailable(
+            f"Kafka at {settings.kafka} does not answer: is it up? (JOURNEY_KAFKA)"
+        ) from error
+    try:
+        yield admin
+    finally:
+        admin.close()
+
+
+def declare(settings: Settings) -> list[str]:
+    """Create the topics that do not exist yet, also where auto-creation is off; their names."""
+    with administer(settings) as admin:
+        known = set(admin.list_topics())
+        missing = [topic for topic in topics.TOPICS if topic.name not in known]
+        for topic in missing:
+            declaration = NewTopic(
+                name=topic.name,
+                num_partitions=topic.partitions or settings.partitions,
+                replication_factor=settings.replication,
+                topic_configs=topic.config(),
+            )
+            try:
+                admin.create_topics([declaration])
+            except TopicAlreadyExistsError:
+                continue  # another process declared it at the same moment
+        return [topic.name for topic in missing]
+
+
+def unread(settings: Settings) -> dict[tuple[str, str], int]:
+    """Records of each (group, topic) that the group has not committed yet, in order of flow."""
+    with administer(settings) as admin, _consumer(settings) as consumer:
+        committed = {group: admin.list_group_offsets(group).get(group, {}) for group in READERS}
+        ends = _ends(consumer)
+    return {
+        (group, topic.name): sum(
+            max(0, end - _offset(committed[group].get(tp)))
+            for tp, end in ends.items()
+            if tp.topic == topic.name
+        )
+        for group, read in READERS.items()
+        for topic in read
+    }
+
+
+def commit(settings: Settings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+    """Set a group's next offsets, by (topic, partition).
+
+    Raises GroupInUse where the group has members, which have offsets of their own.
+    """
+    with administer(settings) as admin:
+        answers = admin.alter_group_offsets(
+            group,
+            {
+                TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
+                for (topic, partition), offset in offsets.items()
+            },
+        )
+    refused = sorted({error.__name__ for error in answers.values() if error is not NoError})
+    if refused:
+        raise GroupInUse(f"group {group}: {', '.join(refused)}; stop its members first")
+
+
+@contextmanager
+def _consumer(settings: Settings) -> Iterator[KafkaConsumer]:
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka)
+    try:
+        yield consumer
+    finally:
+        consumer.close()
+
+
+def _ends(consumer: KafkaConsumer) -> dict[TopicPartition, int]:
+    """The next offset of every partition.
+
+    Asking for the latest offset is not enough: Tansu answers with the first offset of the last
+    batch plus one. The high watermark that comes with a fetch is right on every broker.
+    """
+    tps = [
+        TopicPartition(topic.name, partition)
+        for topic in topics.TOPICS
+        for partition in consumer.partitions_for_topic(topic.name) or ()
+    ]
+    latest: dict[TopicPartition, int] = consumer.end_offsets(tps)
+    filled = [tp for tp in tps if latest[tp]]
+    consumer.assign(filled)
+    for tp in filled:
+        consumer.seek(tp, latest[tp] - 1)
+    deadline = time.monotonic() + _FETCH_SECONDS
+    while filled and any(consumer.highwater(tp) is None for tp in filled):
+        consumer.poll(timeout_ms=50, max_records=1)
+        if time.monotonic() > deadline:
+            raise BrokerUnavailable("Kafka does not answer fetches: see the broker's log")
+    return latest | {tp: consumer.highwater(tp) for tp in filled}
+
+
+def _offset(committed: OffsetAndMetadata | None) -> int:
+    return 0 if committed is None else max(0, committed.offset)

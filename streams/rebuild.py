@@ -1,0 +1,147 @@
+"""State rebuilt from the ledger: what a broker that lost its topics needs to go on.
+
+The same pure core that counts live touchpoints counts the ledger's, and writes what the agents
+would have: links, members, anchors, parts and customers. The workers then find their state as
+after any restart, and what comes next is counted on top of it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import groupby
+from operator import attrgetter
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from schemas import topics
+from schemas.outcome import JourneyStep, Link, Member
+from schemas.settings import Settings
+from schemas.state import AnchorState, PartUpdate
+from streams.cluster import WORKERS, commit
+from streams.core.health import Policy
+from streams.core.identity import Identities
+from streams.core.journey import CustomerState
+from streams.core.resolve import count, links_of, update_of
+from streams.core.stitch import evaluate
+from streams.delivery import Outgoing, connect, deliver, partition_of
+
+_BATCH = 2_000
+_encode = msgspec.json.Encoder().encode
+
+
+def anchors(
+    ledger: Iterable[JourneyStep], identities: Identities
+) -> Iterator[tuple[str, AnchorState]]:
+    """The state of every anchor; the ledger comes grouped by anchor.
+
+    Offsets start anew with the topic, so nothing counted has one; event ids are remembered.
+    """
+    for anchor, steps in groupby(ledger, key=attrgetter("anchor")):
+        state = AnchorState()
+        for offset, step in enumerate(steps):
+            if count(state, step, offset):
+                links_of(state, step)
+        state.offset = -1
+        customer = identities.customer_of(anchor)
+        state.customer = "" if customer == anchor else customer
+        yield anchor, state
+
+
+async def rebuild(
+    settings: Settings,
+    ledger: Iterable[JourneyStep],
+    links: Iterable[Link],
+    reached: Mapping[str, Mapping[str, int]],
+    now_ms: int,
+    progress: Callable[[int], None],
+) -> int:
+    """Write the state of a ledger to empty topics; touchpoints counted.
+
+    `ledger` comes grouped by anchor; `reached` is what outreach did: identifier -> rule -> epoch
+    ms. No worker may run. `progress` is told how many touchpoints are done.
+    """
+    identities = Identities()
+    known = list(links)
+    changed = identities.learn(known)
+    async with _writer(settings) as write:
+        for link in known:
+            await write(topics.LINKS, f"{link.a} {link.b}", _encode(link))
+        for identifier, customer in changed.items():
+            await write(topics.MEMBERS, identifier, _encode(Member(identifier, customer, 0)))
+        # customer -> its parts, encoded: all of them are in memory once
+        parts: dict[str, list[bytes]] = defaultdict(list)
+        done = 0
+        for anchor, state in anchors(ledger, identities):
+            await write(topics.ANCHORS, anchor, _encode(state))
+            update = update_of(anchor, state, received_ms=0)
+            value = _encode(update)
+            parts[update.customer].append(value)
+            await write(topics.PARTS, f"{update.customer}\0{anchor}", value, update.customer)
+            done += state.part.n
+            progress(done)
+        decode = msgspec.json.Decoder(PartUpdate).decode
+        memory = _by_customer(reached, identities)
+        for customer, values in parts.items():
+            customer_state = CustomerState()
+            for value in values:
+                customer_state.take(decode(value))
+            health, _ = evaluate(
+                customer, customer_state, memory.get(customer, {}), now_ms, Policy(), rules=()
+            )
+            await write(topics.CUSTOMERS, customer, _encode(health))
+        offsets = await write.flush()
+    # What is rebuilt is not news: neither announced nor decided again.
+    commit(settings, WORKERS, {at: n for at, n in offsets.items() if at[0] in _NOT_NEWS})
+    return done
+
+
+_NOT_NEWS = {topics.LINKS.name, topics.MEMBERS.name, topics.PARTS.name}
+
+
+def _by_customer(
+    reached: Mapping[str, Mapping[str, int]], identities: Identities
+) -> dict[str, dict[str, int]]:
+    """The latest decision of each rule by present customer."""
+    memory: dict[str, dict[str, int]] = {}
+    for identifier, rules in reached.items():
+        known = memory.setdefault(identities.customer_of(identifier), {})
+        for rule, at in rules.items():
+            known[rule] = max(at, known.get(rule, 0))
+    return memory
+
+
+class _Writer:
+    """Sends records in batches and counts what each partition holds."""
+
+    def __init__(self, producer: AIOKafkaProducer, partitions: Mapping[str, int]) -> None:
+        self._producer = producer
+        self._partitions = partitions
+        self._pending: list[Outgoing] = []
+        self._written: dict[tuple[str, int], int] = defaultdict(int)
+
+    async def __call__(
+        self, topic: topics.Topic, key: str, value: bytes, placed_by: str | None = None
+    ) -> None:
+        """Queue a record for the partition of `placed_by`, which is the key unless given."""
+        partition = partition_of((placed_by or key).encode(), self._partitions[topic.name])
+        self._pending.append(Outgoing(topic.name, partition, key.encode(), value))
+        self._written[topic.name, partition] += 1
+        if len(self._pending) >= _BATCH:
+            await self.flush()
+
+    async def flush(self) -> dict[tuple[str, int], int]:
+        """Send what is queued; records written so far by (topic, partition)."""
+        await deliver(self._producer, self._pending)
+        self._pending = []
+        return dict(self._written)
+
+
+@asynccontextmanager
+async def _writer(settings: Settings) -> AsyncIterator[_Writer]:
+    async with connect(settings) as producer:
+        names = [topic.name for topic in topics.TOPICS]
+        counts = {name: len(await producer.partitions_for(name)) for name in names}
+        yield _Writer(producer, counts)
