@@ -111,8 +111,9 @@ def _go_on(stack: Stack, customers: int, seed: int, as_json: bool) -> None:
 def _running(
     shell: Shell, data: Path | None, port_base: int | None, workers: int, fresh: bool
 ) -> Iterator[Stack]:
-    """A stack from start to stop, with SIGTERM treated as Ctrl-C."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    """A stack from start to stop, which SIGTERM ends as Ctrl-C does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     with bar() as progress:
         task = progress.add_task("starting", total=None)
         stack = Stack(shell.settings(data), workers, port_base, _reporter(progress, task))

@@ -17,7 +17,8 @@ from clickhouse_driver.errors import Error as ClickHouseError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from analytics.funnel import StepError
+from analytics.lookup import UnknownIdentifier
+from analytics.steps import BadStep
 from deploy.local.stack import StackError
 from producers.mapping import MappingError
 from producers.publisher import PublishError
@@ -31,6 +32,7 @@ out: Final = Console()
 err: Final = Console(stderr=True)
 # Errors whose message is one line for people
 _OURS: Final = (
+    BadStep,
     BrokerUnavailable,
     GroupInUse,
     MappingError,
@@ -38,7 +40,7 @@ _OURS: Final = (
     PublishError,
     SettingsError,
     StackError,
-    StepError,
+    UnknownIdentifier,
 )
 
 

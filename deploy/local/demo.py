@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from clickhouse_driver import Client
 
-from analytics.funnel import funnel, parse_step
+from analytics.funnel import funnel
 from deploy.local.scrape import quantile, total
 from deploy.local.stack import Stack
 from producers.publisher import Publisher
@@ -137,7 +137,6 @@ def _settle(stack: Stack, client: Client, sent: int, progress: Progress) -> None
 
 def _outcome(stack: Stack, client: Client, counts: SimulationCounts, seconds: float) -> Outcome:
     metrics = stack.metrics()
-    steps = [parse_step(step) for step in FUNNEL]
     return Outcome(
         counts=counts,
         stored=int(client.execute("SELECT count() FROM touchpoints FINAL")[0][0]),
@@ -153,7 +152,7 @@ def _outcome(stack: Stack, client: Client, counts: SimulationCounts, seconds: fl
         },
         funnel=[
             {"step": step.step, "customers": step.customers}
-            for step in funnel(client, steps, FUNNEL_WINDOW)
+            for step in funnel(client, FUNNEL, FUNNEL_WINDOW)
         ],
         least_healthy=least_healthy(client, 5),
         outreach=dict(

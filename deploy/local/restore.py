@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from analytics import ledger
+from analytics import replay
 from schemas.settings import Settings
 from sinks.clickhouse import connect
 from streams.rebuild import rebuild
@@ -16,7 +16,7 @@ def ledger_size(settings: Settings) -> int:
     """Rows of the ledger, those that will merge counted apart."""
     client = connect(settings.clickhouse.get_secret_value())
     try:
-        return ledger.size(client)
+        return replay.size(client)
     finally:
         client.disconnect()
 
@@ -29,13 +29,13 @@ def restore(settings: Settings, progress: Callable[[int], None]) -> int:
     url = settings.clickhouse.get_secret_value()
     client, other = connect(url), connect(url)
     try:
-        ledger.forget_state(client)
+        replay.forget_state(client)
         return asyncio.run(
             rebuild(
                 settings,
-                ledger.steps(client),
-                ledger.links(other),
-                ledger.reached(other),
+                replay.steps(client),
+                replay.links(other),
+                replay.reached(other),
                 time.time_ns() // 1_000_000,
                 progress,
             )

@@ -19,9 +19,7 @@ def scrape(port: int) -> str:
 
 def total(pages: list[str], name: str, **labels: str) -> float:
     """A sample's sum over processes and all labels but those given."""
-    return sum(
-        value for found, value in _samples(pages, name) if labels.items() <= found.items()
-    )
+    return sum(value for found, value in _samples(pages, name) if labels.items() <= found.items())
 
 
 def quantile(pages: list[str], name: str, q: float) -> float:

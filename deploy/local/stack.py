@@ -10,7 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from pydantic import SecretStr
 
@@ -91,6 +91,7 @@ class Stack:
             return
         for name in dead:
             self._launch(name)
+        self._record(ready=True)
 
     def stop(self, drain: bool = True) -> None:
         """Stop in order of flow. With `drain`, first let all that was sent reach the ledger."""
@@ -144,11 +145,12 @@ class Stack:
         names = [f"worker-{n + 1}" for n in range(self._workers)]
         for name in ("sink", *names):
             self._launch(name)
-        self._record()
+        self._record(ready=False)
         self._parts["sink"].wait_until(lambda: "sink ready" in self._parts["sink"].output(), 60)
         # The group is ready when its members own every partition between them.
         newest = self._parts[names[-1]]
         newest.wait_until(lambda: self._assigned() >= self.settings.partitions, 60)
+        self._record(ready=True)
 
     def metrics(self) -> list[str]:
         """The metrics pages of workers and sink."""
@@ -184,10 +186,11 @@ class Stack:
             return [sys.executable, "-m", "sinks.consumer"], self._sink_port
         return [sys.executable, "-m", "streams.app"], self._worker_ports[int(name[7:]) - 1]
 
-    def _record(self) -> None:
+    def _record(self, ready: bool) -> None:
         """Write where the stack listens, for the other verbs to find."""
         found = {
             "pid": os.getpid(),
+            "ready": ready,
             "settings": {
                 "data": str(self.settings.data),
                 "kafka": self.settings.kafka,
@@ -208,6 +211,28 @@ class Stack:
             part = self._parts.pop(name, None)
             if part is not None:
                 part.stop(seconds=15)
+
+
+def recorded(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Processes of the stack on the data folder: name to pid, metrics port and readiness.
+
+    Empty where none is recorded, as on a cluster that something else supervises.
+    """
+    try:
+        found = json.loads((settings.data / STACK_FILE).read_text())
+    except FileNotFoundError:
+        return {}
+    pages = {name: scrape(port) for name, port in found["metrics"].items()}
+    owned = total(list(pages.values()), "journey_assigned_partitions", topic=TOUCHPOINTS.name)
+    whole = owned >= found["settings"]["partitions"]
+    return {
+        name: {
+            "pid": pid,
+            "metrics_port": found["metrics"].get(name, 0),
+            "ready": found["ready"] and (name not in pages or (bool(pages[name]) and whole)),
+        }
+        for name, pid in found["processes"].items()
+    }
 
 
 def _checked(base: int, count: int) -> list[int]:

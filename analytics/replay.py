@@ -1,0 +1,60 @@
+"""The ledger read back as the records it was written from: what rebuilding starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from clickhouse_driver import Client
+
+from schemas.outcome import JourneyStep, Link
+
+_STEPS: Final = """
+SELECT
+    toString(event_id), toUnixTimestamp64Milli(occurred_at), anchor, channel, type, stage,
+    identifiers, account, text, language, sentiment, distress, scorer, fields, amount_minor,
+    currency, properties, toUnixTimestamp64Milli(received_at)
+FROM touchpoints FINAL
+ORDER BY anchor, occurred_at, event_id
+"""
+_LINKS: Final = """
+SELECT a, b, toString(event_id), toUnixTimestamp64Milli(occurred_at), source
+FROM identity_links FINAL
+"""
+_REACHED: Final = """
+SELECT customer, rule, toUnixTimestamp64Milli(max(decided_at))
+FROM outreach
+GROUP BY customer, rule
+"""
+_BLOCK: Final = {"max_block_size": 65_536}
+
+
+def size(client: Client) -> int:
+    """Rows of the ledger; those that will merge count apart."""
+    return int(client.execute("SELECT count() FROM touchpoints")[0][0])
+
+
+def steps(client: Client) -> Iterator[JourneyStep]:
+    """Every touchpoint once, grouped by anchor, in order of time."""
+    for row in client.execute_iter(_STEPS, settings=_BLOCK):
+        yield JourneyStep(*row)
+
+
+def links(client: Client) -> Iterator[Link]:
+    """Every link known, each with its earliest evidence."""
+    for row in client.execute_iter(_LINKS, settings=_BLOCK):
+        yield Link(*row)
+
+
+def reached(client: Client) -> dict[str, dict[str, int]]:
+    """What outreach has decided: customer -> rule -> epoch ms of the last decision."""
+    memory: dict[str, dict[str, int]] = {}
+    for customer, rule, decided_ms in client.execute(_REACHED):
+        memory.setdefault(customer, {})[rule] = decided_ms
+    return memory
+
+
+def forget_state(client: Client) -> None:
+    """Empty the tables that repeat live state, so that what is rebuilt replaces it all."""
+    for table in ("identity_members", "parts"):
+        client.execute(f"TRUNCATE TABLE {table}")
