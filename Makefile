@@ -1,0 +1,48 @@
+# Each target sets up what it needs; a second run skips what is done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test lint integration integration-tools bench clean lock
+
+demo: $(INSTALLED)
+	$(BIN)/journey demo --once
+
+test: $(INSTALLED)
+	$(BIN)/pytest -m "not integration"
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+integration: $(INSTALLED)
+	$(BIN)/pytest -m integration
+
+# What the integration tests need besides Python: Debian's ClickHouse client.
+integration-tools:
+	command -v clickhouse-client >/dev/null || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends clickhouse-client; }
+
+bench: $(INSTALLED)
+	$(BIN)/pip install --quiet --no-deps py-spy
+	for script in $$(ls bench/*.py | xargs -n1 basename -s .py); do \
+	  echo "== $$script"; $(BIN)/python -m bench.$$script || exit 1; done
+
+# Resolve the versions anew and pin them, with hashes.
+lock: $(INSTALLED)
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra bench --universal \
+	  --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+
+clean:
+	rm -rf $(VENV) build .journey .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
