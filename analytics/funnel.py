@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - constants are joined into SQL here; every value is bound
 """Funnels: how many customers went through which steps, in order, within a window."""
 
 from __future__ import annotations

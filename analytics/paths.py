@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - constants are joined into SQL here; every value is bound
 """Paths: what customers do next after a step."""
 
 from __future__ import annotations

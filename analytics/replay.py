@@ -7,7 +7,7 @@ from typing import Final
 
 from clickhouse_driver import Client
 
-from schemas.outcome import JourneyStep, Link
+from schemas.outcome import Action, JourneyStep, Link
 
 _STEPS: Final = """
 SELECT
@@ -18,7 +18,7 @@ FROM touchpoints FINAL
 ORDER BY anchor, occurred_at, event_id
 """
 _LINKS: Final = """
-SELECT a, b, toString(event_id), toUnixTimestamp64Milli(occurred_at), source
+SELECT a, b, toString(event_id), toUnixTimestamp64Milli(occurred_at), source, action, reason
 FROM identity_links FINAL
 """
 _REACHED: Final = """
@@ -41,9 +41,11 @@ def steps(client: Client) -> Iterator[JourneyStep]:
 
 
 def links(client: Client) -> Iterator[Link]:
-    """Every link known, each with its earliest evidence."""
-    for row in client.execute_iter(_LINKS, settings=_BLOCK):
-        yield Link(*row)
+    """Every link known, each with its earliest evidence, and the operators' latest entries."""
+    for a, b, event_id, occurred_ms, source, action, reason in client.execute_iter(
+        _LINKS, settings=_BLOCK
+    ):
+        yield Link(a, b, event_id, occurred_ms, source, Action(action), reason)
 
 
 def reached(client: Client) -> dict[str, dict[str, int]]:

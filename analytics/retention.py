@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - constants are joined into SQL here; every value is bound
 """Retention: of the customers first seen in a week, how many come in the weeks after."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - constants are joined into SQL here; every value is bound
 """Counts of what is stored, for `journey status`."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: S608 - constants are joined into SQL here; every value is bound
 """One customer's touchpoints in order, cut into sessions."""
 
 from __future__ import annotations

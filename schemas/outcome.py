@@ -58,14 +58,33 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     received_ms: int
 
 
-class Link(msgspec.Struct, frozen=True, gc=False):
-    """Two identifiers seen on one touchpoint, with the earliest evidence known."""
+class Action(StrEnum):
+    """What a link says of its two identifiers."""
+
+    SEEN = "seen"  # on one touchpoint
+    JOIN = "join"  # an operator: they are one customer's
+    WITHDRAW = "withdraw"  # an operator: they are not, whatever was seen
+
+
+class Link(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Two identifiers: seen together, with the earliest evidence; or an operator's entry on them.
+
+    Of an operator's entry `event_id` is its own id, `occurred_ms` when it was made. Of several
+    entries on one pair the latest holds.
+    """
 
     a: str  # `kind:value`, a < b
     b: str
     event_id: str
     occurred_ms: int
-    source: str  # channel of the evidence
+    source: str  # channel of the evidence, or the operator's name
+    action: Action = Action.SEEN
+    reason: str = ""
+
+    def key(self) -> str:
+        """Kafka key: a pair has one record of what was seen and one of the operators' entries."""
+        pair = f"{self.a}\0{self.b}"
+        return pair if self.action is Action.SEEN else f"{pair}\0operator"
 
 
 class Member(msgspec.Struct, frozen=True, gc=False):
@@ -94,6 +113,34 @@ class CustomerHealth(msgspec.Struct, frozen=True, gc=False):
     components: dict[str, int]  # name -> contribution, milli-points
     reasons: list[str]
     reached: dict[str, int]  # rule -> epoch milliseconds of its last decision
+    causes: dict[str, int] = {}  # of distress -> milli-probability, strongest first
+    reasons_fa: list[str] = []
+    role: str = ""  # at the account
+    review: str = ""  # an answer and its text that disagree; empty where none do
+    review_ms: int = 0
+    purchases: int = 0  # days with purchases
+    spend: dict[str, int] = {}  # currency -> minor units, less refunds
+    tenure: int = 0  # days since the first touchpoint
+    alive: int = 0  # milli-probability of buying again
+    expected: int = 0  # milli-purchases within the model's horizon
+    currency: str = ""
+    clv_minor: int = 0
+    gets: int = 0  # 0..100, see `core.value.Balance`
+    gives: int = 0
+
+
+class AccountHealth(msgspec.Struct, frozen=True, gc=False):
+    """A company's health, from its contacts'. `band` is red where a critical contact is red."""
+
+    account: str
+    evaluated_ms: int  # of the contact evaluated last
+    health: int  # mean by the weight of roles, 0..100
+    band: str
+    contacts: int
+    bands: dict[str, int]  # band -> contacts in it
+    weakest: str  # customer of the weakest critical contact, else of the weakest
+    reasons: list[str]
+    reasons_fa: list[str] = []
 
 
 class OutreachDecision(msgspec.Struct, frozen=True, gc=False):

@@ -43,6 +43,12 @@ class Settings(BaseModel):
     phone_region: Annotated[str, Field(pattern="^[A-Z]{2}$")] = Field(
         "IR", description="Region of phone numbers written without a country code."
     )
+    own_contacts: str = Field(
+        "", description="Our own phones and e-mails, comma-separated: they identify nobody."
+    )
+    health_file: Path | None = Field(
+        None, description="Weights and half-lives of health, in TOML; see docs/health.md."
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464, description="Port of a process's /metrics; 0 picks a free one."
     )

@@ -8,12 +8,13 @@ import msgspec
 Sums = dict[str, int]
 
 
-class Promise(msgspec.Struct):
+class Promise(msgspec.Struct, omit_defaults=True):
     """What an order was promised and what became of it; epoch ms, 0 where unknown."""
 
     promised_ms: int = 0
     delivered_ms: int = 0
     cancelled_ms: int = 0
+    known_ms: int = 0  # when the promise was first spoken of
 
 
 class Mark(msgspec.Struct, array_like=True, frozen=True, order=True):
@@ -28,10 +29,15 @@ class Part(msgspec.Struct, omit_defaults=True):
     """What one anchor has told: an order-free sum over its touchpoints."""
 
     n: int = 0  # touchpoints counted
-    days: dict[int, Sums] = {}  # days since 1970 -> sums
+    visits: dict[int, int] = {}  # days since 1970 -> touchpoints of the customer's own doing
+    days: dict[int, Sums] = {}  # day -> sums of what was said and bought; often there is none
+    troubles: dict[int, Sums] = {}  # day -> sums of what cost the customer effort or patience
+    contacts: dict[int, int] = {}  # day -> its last contact: 2 × ms of the day, + 1 if unresolved
     promises: dict[str, Promise] = {}  # order -> promise
     latest: dict[str, Mark] = {}  # kind of mark -> newest
     first_ms: int = 0
+    last_ms: int = 0
+    last_visit_ms: int = 0
 
 
 class AnchorState(msgspec.Struct, omit_defaults=True):

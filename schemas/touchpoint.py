@@ -83,7 +83,9 @@ class _Base(BaseModel):
     account: Short | None = None
     text: Annotated[str, StringConstraints(max_length=MAX_TEXT)] | None = None
     language: Literal["fa", "en"] | None = None
-    properties: Annotated[dict[PropertyName, PropertyValue], Field(max_length=64)] = {}
+    properties: Annotated[dict[PropertyName, PropertyValue], Field(max_length=64)] = Field(
+        default_factory=dict
+    )
     purpose: Short | None = None
 
     @field_validator("occurred_at")

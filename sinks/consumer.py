@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import random
 import signal
@@ -238,6 +239,15 @@ async def _run(settings: Settings, metrics_port: int) -> None:
     await serve(settings, stop, metrics_port)
 
 
+def collect_less() -> None:
+    """Let the garbage collector run rarely: batches are large and hold no cycles.
+
+    At Python's default it takes a third of the time of decoding and building columns.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 1_000)
+
+
 def main() -> int:
     """Run the sink until SIGTERM: 0; 1 where it had to stop by itself, 2 for bad settings."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -247,6 +257,7 @@ def main() -> int:
     except SettingsError as error:
         print(f"sink: {error}", file=sys.stderr)
         return 2
+    collect_less()
     server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1")
     try:
         asyncio.run(_run(settings, server.server_port))

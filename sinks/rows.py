@@ -119,10 +119,10 @@ IDENTITY_LINKS: Final = Table(
     "identity_links",
     Link,
     (
-        *_same(("a", "String"), ("b", "String")),
+        *_same(("a", "String"), ("b", "String"), ("action", _WORD)),
         Column("event_id", "UUID", "event_id", _uuids),
         Column("occurred_at", _TIME, "occurred_ms"),
-        Column("source", _WORD, "source"),
+        *_same(("source", "String"), ("reason", "String")),
     ),
 )
 HEALTH: Final = Table(
@@ -142,6 +142,22 @@ HEALTH: Final = Table(
             ("components", f"Map({_WORD}, Int64)"),
             ("reasons", "Array(String)"),
             ("reached", f"Map({_WORD}, {_TIME})"),
+            ("causes", f"Map({_WORD}, Int64)"),
+            ("reasons_fa", "Array(String)"),
+            ("role", _WORD),
+            ("review", "String"),
+        ),
+        Column("reviewed_at", _TIME, "review_ms"),
+        *_same(
+            ("purchases", "UInt32"),
+            ("spend", f"Map({_WORD}, Int64)"),
+            ("tenure", "UInt32"),
+            ("alive", "Int32"),
+            ("expected", "Int64"),
+            ("currency", _WORD),
+            ("clv_minor", "Int64"),
+            ("gets", "Int16"),
+            ("gives", "Int16"),
         ),
     ),
 )

@@ -1,15 +1,21 @@
--- Two identifiers seen on one touchpoint; of several evidences the earliest stays.
+-- Two identifiers seen on one touchpoint, with the earliest evidence; or an operator's entry on
+-- them, the latest one. Ties of a millisecond go by the event id, as in `streams.core.links`.
 CREATE TABLE IF NOT EXISTS identity_links
 (
     a           String CODEC(ZSTD(1)),
     b           String CODEC(ZSTD(1)),
+    action      LowCardinality(String),
     event_id    UUID CODEC(NONE),
     occurred_at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
-    source      LowCardinality(String),
-    version     UInt64 MATERIALIZED 9223372036854775807 - toUnixTimestamp64Milli(occurred_at)
+    source      String CODEC(ZSTD(1)),
+    reason      String CODEC(ZSTD(1)),
+    operator    Bool MATERIALIZED action != 'seen',
+    rank        UInt256 MATERIALIZED bitShiftLeft(
+                    toUInt256(toUnixTimestamp64Milli(occurred_at)), 128) + toUInt128(event_id),
+    version     UInt256 MATERIALIZED operator ? rank : bitNot(rank)
 )
 ENGINE = ReplacingMergeTree(version)
-ORDER BY (a, b);
+ORDER BY (a, b, operator);
 
 -- Which customer an identifier belongs to, where that is not the identifier itself; a row whose
 -- customer is its identifier says that it went back to itself.

@@ -13,7 +13,8 @@ ENGINE = ReplacingMergeTree(version)
 ORDER BY anchor;
 
 -- The last health of each customer and day. Sentiment and distress are milli-units, components
--- milli-points.
+-- milli-points, causes and alive milli-probabilities, expected milli-purchases, spend and clv minor
+-- units of currency.
 CREATE TABLE IF NOT EXISTS health
 (
     customer     String CODEC(ZSTD(1)),
@@ -28,6 +29,20 @@ CREATE TABLE IF NOT EXISTS health
     components   Map(LowCardinality(String), Int64) CODEC(ZSTD(1)),
     reasons      Array(String) CODEC(ZSTD(1)),
     reached      Map(LowCardinality(String), DateTime64(3, 'UTC')) CODEC(ZSTD(1)),
+    causes       Map(LowCardinality(String), Int64) CODEC(ZSTD(1)),
+    reasons_fa   Array(String) CODEC(ZSTD(1)),
+    role         LowCardinality(String),
+    review       String CODEC(ZSTD(1)),
+    reviewed_at  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    purchases    UInt32 CODEC(ZSTD(1)),
+    spend        Map(LowCardinality(String), Int64) CODEC(ZSTD(1)),
+    tenure       UInt32 CODEC(ZSTD(1)),
+    alive        Int32 CODEC(ZSTD(1)),
+    expected     Int64 CODEC(ZSTD(1)),
+    currency     LowCardinality(String),
+    clv_minor    Int64 CODEC(ZSTD(1)),
+    gets         Int16 CODEC(ZSTD(1)),
+    gives        Int16 CODEC(ZSTD(1)),
     day          Date MATERIALIZED toDate(evaluated_at, 'UTC')
 )
 ENGINE = ReplacingMergeTree(evaluated_at)
