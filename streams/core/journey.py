@@ -6,65 +6,92 @@ customer. Merge and un-merge only choose which parts are summed.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from math import log
 from typing import Final
 
 from schemas.outcome import JourneyStep
 from schemas.state import Mark, Part, PartUpdate, Promise, Sums
+from streams.core.survey import BOXES, MOOD, disagree, outweigh
 
 DAY_MS: Final = 86_400_000
 MAX_SEEN: Final = 512
 # Distress of a text as evidence that adds: −ln(1 − d) in micro-nats, for d in milli-units.
 _EVIDENCE: Final = tuple(round(-1e6 * log(1 - min(d, 999) / 1000)) for d in range(1001))
-# Survey answer -> −1000..1000 milli-units: (CSAT − 3)/2, (CES − 4)/3, NPS 0 → −1, 7.5 → 0, 10 → 1.
-_SURVEY: Final = {
-    "csat": {a: (a - 3) * 500 for a in range(1, 6)},
-    "ces": {a: round((a - 4) * 1000 / 3) for a in range(1, 8)},
-    "nps": {a: round((a - 7.5) * 1000 / (2.5 if a > 7.5 else 7.5)) for a in range(11)},
-}
-# (channel, type) -> measure that counts it
-_COUNTED: Final = {
+# (channel, type) -> the measure that counts it, in `Part.troubles`
+_TROUBLES: Final = {
     ("web", "error"): "errors",
     ("app", "error"): "errors",
     ("web", "rage_click"): "rage_clicks",
     ("app", "rage_click"): "rage_clicks",
-    ("web", "help_view"): "help_views",
-    ("app", "help_view"): "help_views",
     ("call_center", "call"): "calls",
     ("call_center", "callback_promised"): "callbacks_promised",
     ("call_center", "callback_made"): "callbacks_made",
-    ("order", "placed"): "orders",
     ("order", "returned"): "returns",
+}
+# and in `Part.days`
+_COUNTED: Final = {
+    ("web", "help_view"): "help_views",
+    ("app", "help_view"): "help_views",
+    ("web", "referral"): "referrals",
+    ("app", "referral"): "referrals",
+    ("store", "referral"): "referrals",
+    ("order", "placed"): "orders",
     ("order", "refunded"): "refunds",
     ("order", "cancelled"): "cancellations",
 }
-_SUMMED_FIELDS: Final = (("wait_seconds", "wait_seconds"), ("transfers", "transfers"))
+# What the company does; it does not count as the customer's own activity.
+_BY_COMPANY: Final = frozenset(
+    {
+        ("survey", "sent"),
+        ("order", "shipped"),
+        ("order", "delivered"),
+        ("order", "installed"),
+        ("order", "refunded"),
+        ("order", "cancelled"),
+        ("call_center", "callback_promised"),
+        ("call_center", "callback_made"),
+        ("chat", "closed"),
+    }
+)
+_SUMMED_FIELDS: Final = ("wait_seconds", "transfers")
 
 
 def apply(part: Part, step: JourneyStep) -> None:
     """Count one touchpoint into its anchor's part; commutative, and not idempotent by itself."""
     at = step.occurred_ms
-    sums = part.days.get(at // DAY_MS)
-    if sums is None:
-        sums = part.days[at // DAY_MS] = {}
+    day = at // DAY_MS
+    kind = (step.channel, step.type)
+    fields = step.fields
     part.n += 1
     if at < part.first_ms or part.n == 1:
         part.first_ms = at
-    _add(sums, "touchpoints", 1)
-    _mark(part, "seen", step, f"{step.channel}:{step.type}")
-    measure = _COUNTED.get((step.channel, step.type))
-    if measure:
-        _add(sums, measure, 1)
-    if step.scorer:
-        _add(sums, "texts", 1)
-        _add(sums, "sentiment", step.sentiment)
-        if step.distress:
-            _add(sums, "distress", _EVIDENCE[step.distress])
+    part.last_ms = max(part.last_ms, at)
+    own = kind not in _BY_COMPANY and fields.get("direction") != "outbound"
+    if own:
+        part.visits[day] = part.visits.get(day, 0) + 1
+        part.last_visit_ms = max(part.last_visit_ms, at)
+    else:
+        _add(_sums(part.days, day), "notices", 1)
+    measure = _COUNTED.get(kind)
+    if measure is not None:
+        _add(_sums(part.days, day), measure, 1)
+    else:
+        measure = _TROUBLES.get(kind)
+        if measure is not None:
+            _add(_sums(part.troubles, day), measure, 1)
+    answer = _answer(part, day, fields) if "answer" in fields or "rating" in fields else None
+    if own and step.scorer:
+        _text(part, day, step, answer)
     if step.account:
         _mark(part, "account", step, step.account)
-    if step.fields:
-        _apply_fields(part, sums, step)
+    if len(step.properties) > 2 and '"role"' in step.properties:
+        _role(part, step)
+    if fields:
+        _apply_fields(part, day, step)
+    if step.channel == "order":
+        _order(part, day, step)
 
 
 def unite(parts: Iterable[Part]) -> Part:
@@ -74,10 +101,17 @@ def unite(parts: Iterable[Part]) -> Part:
         if part.n and (part.first_ms < total.first_ms or not total.n):
             total.first_ms = part.first_ms
         total.n += part.n
-        for day, sums in part.days.items():
-            into = total.days.setdefault(day, {})
-            for measure, value in sums.items():
-                into[measure] = into.get(measure, 0) + value
+        total.last_ms = max(total.last_ms, part.last_ms)
+        total.last_visit_ms = max(total.last_visit_ms, part.last_visit_ms)
+        for into_days, days in ((total.days, part.days), (total.troubles, part.troubles)):
+            for day, sums in days.items():
+                into = into_days.setdefault(day, {})
+                for measure, value in sums.items():
+                    into[measure] = into.get(measure, 0) + value
+        for day, visits in part.visits.items():
+            total.visits[day] = total.visits.get(day, 0) + visits
+        for day, contact in part.contacts.items():
+            total.contacts[day] = max(contact, total.contacts.get(day, 0))
         for order, promise in part.promises.items():
             _unite_promise(total.promises.setdefault(order, Promise()), promise)
         for kind, mark in part.latest.items():
@@ -111,56 +145,81 @@ class CustomerState:
         return [update.part for update in self.members.values() if update.part is not None]
 
 
-def _apply_fields(part: Part, sums: Sums, step: JourneyStep) -> None:
+def _apply_fields(part: Part, day: int, step: JourneyStep) -> None:
     fields = step.fields
-    for field, measure in _SUMMED_FIELDS:
-        if field in fields:
-            _add(sums, measure, int(fields[field]))
+    for field in _SUMMED_FIELDS:
+        if field in fields and fields[field] != "0":
+            _add(_sums(part.troubles, day), field, int(fields[field]))
     if "resolved" in fields:
-        _contact(part, sums, step, fields["resolved"] == "true")
+        resolved = fields["resolved"] == "true"
+        _add(_sums(part.troubles, day), "resolved" if resolved else "unresolved", 1)
+        contact = 2 * (step.occurred_ms % DAY_MS) + (not resolved)
+        part.contacts[day] = max(contact, part.contacts.get(day, 0))
     if fields.get("direction") == "inbound":
-        _add(sums, "messages", 1)
-    if step.channel == "survey" and step.type == "answered":
-        _survey(sums, fields)
-    if "rating" in fields:
-        _add(sums, "ratings", 1)
-        _add(sums, "rating", _SURVEY["csat"][int(fields["rating"])])
-    if step.type in ("consent_granted", "consent_withdrawn") and "purpose" in fields:
+        _add(_sums(part.troubles, day), "messages", 1)
+    if "purpose" in fields and step.type in ("consent_granted", "consent_withdrawn"):
         _mark(part, "consent:" + fields["purpose"], step, step.type[8:])
-    if step.channel == "order":
-        _order(part, sums, step)
 
 
-def _contact(part: Part, sums: Sums, step: JourneyStep, resolved: bool) -> None:
-    _add(sums, "resolved" if resolved else "unresolved", 1)
-    _mark(part, "contact", step, "resolved" if resolved else "unresolved")
+def _answer(part: Part, day: int, fields: dict[str, str]) -> int | None:
+    """Count a survey's answer or a branch's rating; its mood in milli-units."""
+    survey = fields.get("survey", "csat" if "rating" in fields else "")
+    if survey not in MOOD:
+        return None
+    sums = _sums(part.days, day)
+    answer = int(fields["answer"] if "answer" in fields else fields["rating"])
+    mood = MOOD[survey][answer]
+    _add(sums, "answers", 1)
+    _add(sums, "answer_up" if mood > 0 else "answer_down", abs(mood))
+    if "answer" in fields:
+        _add(sums, f"{survey}_answers", 1)
+        _add(sums, survey, answer)
+        box = BOXES.get((survey, answer))
+        if box is not None:
+            _add(sums, box, 1)
+        if box == "detractors":
+            _add(_sums(part.troubles, day), box, 1)
+    return mood
 
 
-def _survey(sums: Sums, fields: dict[str, str]) -> None:
-    survey = fields.get("survey", "")
-    if survey not in _SURVEY or "answer" not in fields:
-        return
-    answer = int(fields["answer"])
-    _add(sums, f"{survey}_answers", 1)
-    _add(sums, survey, answer)
-    _add(sums, "surveys", 1)
-    _add(sums, "survey", _SURVEY[survey][answer])
-    if survey == "nps" and not 7 <= answer <= 8:
-        _add(sums, "promoters" if answer > 8 else "detractors", 1)
+def _text(part: Part, day: int, step: JourneyStep, answer: int | None) -> None:
+    sums = _sums(part.days, day)
+    mood = step.sentiment
+    if answer is not None:
+        if disagree(answer, mood):
+            _add(sums, "disagreements", 1)
+            _mark(part, "review", step, f"answer {answer:+d}, text {mood:+d}")
+        mood = outweigh(answer, mood)
+    _add(sums, "texts", 1)
+    if mood:
+        _add(sums, "pleased" if mood > 0 else "hurt", abs(mood))
+    if step.distress:
+        _add(_sums(part.troubles, day), "distress", _EVIDENCE[step.distress])
 
 
-def _order(part: Part, sums: Sums, step: JourneyStep) -> None:
-    if step.type == "placed" and step.amount_minor:
-        _add(sums, f"spend:{step.currency}", step.amount_minor)
+def _role(part: Part, step: JourneyStep) -> None:
+    role = json.loads(step.properties).get("role")
+    if isinstance(role, str) and role:
+        _mark(part, "role", step, role)
+
+
+def _order(part: Part, day: int, step: JourneyStep) -> None:
+    if step.amount_minor:
+        if step.type == "placed":
+            _add(_sums(part.days, day), f"spend:{step.currency}", step.amount_minor)
+        elif step.type in ("refunded", "cancelled"):
+            _add(_sums(part.days, day), f"refund:{step.currency}", abs(step.amount_minor))
     order = step.fields.get("order")
     if not order:
         return
+    promised_ms = int(step.fields.get("promised_at", 0))
     news = Promise(
-        promised_ms=int(step.fields.get("promised_at", 0)),
+        promised_ms=promised_ms,
         delivered_ms=step.occurred_ms if step.type == "delivered" else 0,
         cancelled_ms=step.occurred_ms if step.type in ("cancelled", "refunded") else 0,
+        known_ms=step.occurred_ms if promised_ms else 0,
     )
-    if news.promised_ms or news.delivered_ms or news.cancelled_ms:
+    if promised_ms or news.delivered_ms or news.cancelled_ms:
         _unite_promise(part.promises.setdefault(order, Promise()), news)
 
 
@@ -169,10 +228,18 @@ def _unite_promise(into: Promise, news: Promise) -> None:
     into.promised_ms = _earliest(into.promised_ms, news.promised_ms)
     into.delivered_ms = _earliest(into.delivered_ms, news.delivered_ms)
     into.cancelled_ms = _earliest(into.cancelled_ms, news.cancelled_ms)
+    into.known_ms = _earliest(into.known_ms, news.known_ms)
 
 
 def _earliest(a: int, b: int) -> int:
     return min(a, b) if a and b else a or b
+
+
+def _sums(days: dict[int, Sums], day: int) -> Sums:
+    sums = days.get(day)
+    if sums is None:
+        sums = days[day] = {}
+    return sums
 
 
 def _add(sums: Sums, measure: str, value: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from schemas.outcome import CustomerHealth, OutreachDecision
 from schemas.state import Part
 from streams.core.health import Health, Policy, score
 from streams.core.journey import DAY_MS, CustomerState, unite
 from streams.core.rules import RULES, Rule, decide
+from streams.core.value import NO_PURCHASES, Value, balance, segment_of, value
 
 
 def evaluate(
@@ -24,11 +26,17 @@ def evaluate(
     A customer all of whose identifiers have moved elsewhere has no identifiers and no outreach.
     """
     parts = state.parts()
-    part = unite(parts)
-    health = score(part, now_ms, policy)
+    part = parts[0] if len(parts) == 1 else unite(parts)
+    health, worth = assess(part, now_ms, policy)
     decisions = decide(customer, part, health, reached, now_ms, rules) if parts else []
     reached = {**reached, **{d.rule: d.decided_ms for d in decisions}}
-    return row(customer, part, len(parts), health, reached, now_ms), decisions
+    return row(customer, part, len(parts), health, worth, reached, now_ms, policy), decisions
+
+
+def assess(part: Part, as_of_ms: int, policy: Policy) -> tuple[Health, Value | None]:
+    """Health by the weights of the customer's segment, and value, as of a moment."""
+    worth = value(part, as_of_ms, policy.value)
+    return score(part, as_of_ms, policy, worth.segment if worth is not None else ""), worth
 
 
 def row(
@@ -36,11 +44,16 @@ def row(
     part: Part,
     anchors: int,
     health: Health,
+    worth: Value | None,
     reached: Mapping[str, int],
     now_ms: int,
+    policy: Policy,
 ) -> CustomerHealth:
-    """A customer's health as the record that is published and stored."""
-    account = part.latest.get("account")
+    """A customer's health and value as the record that is published and stored."""
+    marks = {kind: mark for kind in _MARKS if (mark := part.latest.get(kind)) is not None}
+    review = marks.get("review")
+    gets, gives = balance(health, worth, policy.value)
+    bought = worth.purchases if worth is not None else NO_PURCHASES
     return CustomerHealth(
         customer=customer,
         evaluated_ms=now_ms,
@@ -49,15 +62,35 @@ def row(
         health=health.score,
         sentiment=health.sentiment,
         distress=health.distress,
-        segment="",
-        account=account.value if account is not None else "",
+        segment=segment_of(worth, policy.band(health.score)),
+        account=marks["account"].value if "account" in marks else "",
         components={c.name: round(1000 * c.contribution) for c in health.components},
         reasons=health.reasons(),
         reached=dict(reached),
+        causes=health.causes,
+        reasons_fa=health.reasons(language="fa"),
+        role=marks["role"].value if "role" in marks else "",
+        review=review.value if review is not None else "",
+        review_ms=review.at_ms if review is not None else 0,
+        purchases=bought.days,
+        spend=bought.spend,
+        tenure=max(0, now_ms // DAY_MS - part.first_ms // DAY_MS) if part.n else 0,
+        alive=worth.alive if worth is not None else 0,
+        expected=worth.expected if worth is not None else 0,
+        currency=worth.currency if worth is not None else "",
+        clv_minor=worth.clv if worth is not None else 0,
+        gets=gets,
+        gives=gives,
     )
+
+
+_MARKS: Final = ("account", "role", "review")
 
 
 def counted(part: Part, as_of_ms: int) -> int:
     """Touchpoints up to and including the day of a moment."""
     today = as_of_ms // DAY_MS
-    return sum(sums["touchpoints"] for day, sums in part.days.items() if day <= today)
+    if part.last_ms // DAY_MS <= today:
+        return part.n
+    visits = sum(visits for day, visits in part.visits.items() if day <= today)
+    return visits + sum(s.get("notices", 0) for day, s in part.days.items() if day <= today)
