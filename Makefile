@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint integration integration-tools bench clean lock
+.PHONY: demo test lint integration integration-tools driver-suite bench clean lock
 
 demo: $(INSTALLED)
 	$(BIN)/journey demo --once
@@ -19,6 +19,10 @@ lint: $(INSTALLED)
 
 integration: $(INSTALLED)
 	$(BIN)/pytest -m integration
+
+# clickhouse-driver's own tests, against our ClickHouse front.
+driver-suite: $(INSTALLED)
+	$(BIN)/python -m tests.integration.run_driver_suite
 
 # What the integration tests need besides Python: Debian's ClickHouse client.
 integration-tools:

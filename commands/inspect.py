@@ -23,6 +23,7 @@ from deploy.local.stack import recorded
 from streams.cluster import unread
 from streams.core.policy import Policy
 from streams.core.resolve import to_ms
+from streams.policy import load_policy
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _json = click.option("--json", "as_json", is_flag=True, help="JSON, for machines.")
@@ -95,9 +96,10 @@ def customer(shell: Shell, identifier: str, as_of: int | None, newest: int, as_j
     """
     settings = shell.settings()
     as_of_ms = _now_ms() if as_of is None else as_of
+    policy = load_policy(settings.health_file)
     with ledger(settings) as client:
         name = find(client, identifier, settings.identity_key_bytes(), settings.phone_region)
-        found = _standing(client, customer_of(client, name), as_of_ms)
+        found = _standing(client, customer_of(client, name), as_of_ms, policy)
         line = timeline(client, name, newest=newest)
     if as_json:
         print_json(
@@ -124,8 +126,10 @@ def customers(shell: Shell, as_of: int | None, as_json: bool) -> None:
     With --json, one object a line, sorted by customer: the same ledger gives the same bytes.
     """
     as_of_ms = _now_ms() if as_of is None else as_of
-    with ledger(shell.settings()) as client:
-        found = standings(client, as_of_ms, Policy())
+    settings = shell.settings()
+    policy = load_policy(settings.health_file)
+    with ledger(settings) as client:
+        found = standings(client, as_of_ms, policy)
         if as_json:
             for one in found:
                 print_json(one.as_json())
@@ -166,7 +170,7 @@ def status(shell: Shell, as_json: bool) -> None:
     raise SystemExit(0 if ready else 1)
 
 
-def _standing(client: Client, name: str, as_of_ms: int) -> Standing:
+def _standing(client: Client, name: str, as_of_ms: int, policy: Policy) -> Standing:
     identifiers = tuple(identifiers_of(client, name))
     parts = dict(
         client.execute(
@@ -174,7 +178,7 @@ def _standing(client: Client, name: str, as_of_ms: int) -> Standing:
             {"names": identifiers},
         )
     )
-    return standing(StoredCustomer(name, identifiers, parts), as_of_ms, Policy())
+    return standing(StoredCustomer(name, identifiers, parts), as_of_ms, policy)
 
 
 def _component(component: Any) -> dict[str, Any]:

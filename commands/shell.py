@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -26,6 +26,7 @@ from schemas.settings import Settings, SettingsError, load
 from sinks.clickhouse import connect
 from sinks.migrate import MigrationError
 from streams.cluster import BrokerUnavailable, GroupInUse
+from streams.policy import PolicyError
 
 F = TypeVar("F", bound=Callable[..., Any])
 out: Final = Console()
@@ -37,6 +38,7 @@ _OURS: Final = (
     GroupInUse,
     MappingError,
     MigrationError,
+    PolicyError,
     PublishError,
     SettingsError,
     StackError,
@@ -63,8 +65,25 @@ class Shell:
         return load(data=data or self.data)
 
 
+def _name_data(context: click.Context, _option: click.Parameter, data: Path | None) -> None:
+    if data is not None:
+        context.obj = replace(context.obj, data=data)
+
+
+_data: Final = click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    expose_value=False,
+    callback=_name_data,
+    help="Folder of the local stack.",
+)
+
+
 def verb(function: F) -> F:
-    """Give the function the Shell first, and show the errors people can mend in one line."""
+    """Give the function the Shell first, and show the errors people can mend in one line.
+
+    `--data` may come after the verb too.
+    """
 
     @wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -77,7 +96,7 @@ def verb(function: F) -> F:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             raise Refused(lines[0] if not isinstance(error, _OURS) else str(error)) from error
 
-    return run  # type: ignore[return-value]
+    return _data(run)  # type: ignore[return-value]
 
 
 @contextmanager

@@ -27,10 +27,11 @@ from streams import metrics
 from streams.agents import identity, resolve, stitch
 from streams.changelog import Partitions, replay
 from streams.cluster import WORKERS
-from streams.core.health import Policy
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
 from streams.delivery import Outgoing, connect, deliver
+from streams.memory import collect_less
+from streams.policy import PolicyError, load_policy
 from streams.transport import Chunk, ChunkTransport
 
 SWEEP_SECONDS = 60.0
@@ -49,7 +50,7 @@ class Worker:
         self.anchors = Partitions(self._load_anchors)
         self.identities = Partitions(self._load_identities)
         self.customers = Partitions(self._load_customers)
-        self.stitch = stitch.Stitch(self.deliver, Policy())
+        self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file))
 
     async def start(self) -> None:
         """Connect the producer; raises KafkaConnectionError where the broker is away."""
@@ -236,10 +237,11 @@ def main() -> int:
     try:
         settings = load()
         worker = Worker(settings)
-    except SettingsError as error:
+    except (SettingsError, PolicyError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
     app = build(settings, worker)
+    collect_less()
     server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1")
     print(f"metrics on 127.0.0.1:{server.server_port}", flush=True)
 

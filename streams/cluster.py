@@ -111,7 +111,8 @@ def commit(settings: Settings, group: str, offsets: Mapping[tuple[str, int], int
 
 @contextmanager
 def _consumer(settings: Settings) -> Iterator[KafkaConsumer]:
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka)
+    # One batch of a partition is enough to learn its end.
+    consumer = KafkaConsumer(bootstrap_servers=settings.kafka, max_partition_fetch_bytes=1)
     try:
         yield consumer
     finally:
@@ -136,7 +137,7 @@ def _ends(consumer: KafkaConsumer) -> dict[TopicPartition, int]:
         consumer.seek(tp, latest[tp] - 1)
     deadline = time.monotonic() + _FETCH_SECONDS
     while filled and any(consumer.highwater(tp) is None for tp in filled):
-        consumer.poll(timeout_ms=50, max_records=1)
+        consumer.poll(timeout_ms=50)
         if time.monotonic() > deadline:
             raise BrokerUnavailable("Kafka does not answer fetches: see the broker's log")
     return latest | {tp: consumer.highwater(tp) for tp in filled}

@@ -21,12 +21,12 @@ from schemas.outcome import JourneyStep, Link, Member
 from schemas.settings import Settings
 from schemas.state import AnchorState, PartUpdate
 from streams.cluster import WORKERS, commit
-from streams.core.health import Policy
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
 from streams.core.resolve import count, links_of, update_of
 from streams.core.stitch import evaluate
 from streams.delivery import Outgoing, connect, deliver, partition_of
+from streams.policy import load_policy
 
 _BATCH = 2_000
 _encode = msgspec.json.Encoder().encode
@@ -63,12 +63,13 @@ async def rebuild(
     `ledger` comes grouped by anchor; `reached` is what outreach did: identifier -> rule -> epoch
     ms. No worker may run. `progress` is told how many touchpoints are done.
     """
+    policy = load_policy(settings.health_file)
     identities = Identities()
     known = list(links)
     changed = identities.learn(known)
     async with _writer(settings) as write:
         for link in known:
-            await write(topics.LINKS, f"{link.a} {link.b}", _encode(link))
+            await write(topics.LINKS, link.key(), _encode(link))
         for identifier, customer in changed.items():
             await write(topics.MEMBERS, identifier, _encode(Member(identifier, customer, 0)))
         # customer -> its parts, encoded: all of them are in memory once
@@ -89,7 +90,7 @@ async def rebuild(
             for value in values:
                 customer_state.take(decode(value))
             health, _ = evaluate(
-                customer, customer_state, memory.get(customer, {}), now_ms, Policy(), rules=()
+                customer, customer_state, memory.get(customer, {}), now_ms, policy, rules=()
             )
             await write(topics.CUSTOMERS, customer, _encode(health))
         offsets = await write.flush()

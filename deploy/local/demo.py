@@ -6,9 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from clickhouse_driver import Client
+from clickhouse_driver.errors import NetworkError
 
 from analytics.funnel import funnel
 from deploy.local.scrape import quantile, total
@@ -22,7 +23,9 @@ from streams.cluster import unread
 FUNNEL: Final = ("web:product_view", "web:add_to_cart", "order:placed", "order:delivered")
 FUNNEL_WINDOW: Final = 30 * 86_400
 _PATIENCE: Final = 120.0  # seconds without progress before giving up
+_RESTART_PATIENCE: Final = 30.0  # seconds for a database that died to answer again
 
+T = TypeVar("T")
 # (sent, stored) so far
 Progress = Callable[[int, int], None]
 
@@ -98,9 +101,8 @@ def run(
 
             def sent(count: int) -> None:
                 if time.monotonic() - looked[0] > 0.5:
+                    progress(count, _asked(stack, lambda: _stored(client)))
                     looked[0] = time.monotonic()
-                    stack.watch()
-                    progress(count, _stored(client))
 
             counts = publish_simulation(
                 simulate(touchpoints, customers, seed, datetime.now(UTC)),
@@ -112,7 +114,7 @@ def run(
             )
         _settle(stack, client, counts.sent, progress)
         seconds = time.monotonic() - began
-        return _outcome(stack, client, counts, seconds)
+        return _asked(stack, lambda: _outcome(stack, client, counts, seconds))
     finally:
         client.disconnect()
 
@@ -121,21 +123,34 @@ def _settle(stack: Stack, client: Client, sent: int, progress: Progress) -> None
     """Wait until every group has read everything, twice in a row."""
     quiet = 0
     moved = time.monotonic()
-    last: object = None
+    last: tuple[int, dict[tuple[str, str], int] | None] | None = None
     while quiet < 2 and time.monotonic() - moved < _PATIENCE:
-        stack.watch()
-        behind = unread(stack.settings)
-        stored = _stored(client)
-        quiet = quiet + 1 if not any(behind.values()) else 0
-        if (behind, stored) != last:
+        stored = _asked(stack, lambda: _stored(client))
+        # Asking every group is dear; while rows still arrive the answer is known.
+        behind = unread(stack.settings) if last is not None and stored == last[0] else None
+        quiet = quiet + 1 if behind is not None and not any(behind.values()) else 0
+        if (stored, behind) != last:
             moved = time.monotonic()
-        last = (behind, stored)
+        last = (stored, behind)
         progress(sent, stored)
-        time.sleep(0.1)
-    client.execute("SYSTEM RELOAD DICTIONARY customer_of")
+        time.sleep(0.25)
+
+
+def _asked(stack: Stack, ask: Callable[[], T]) -> T:
+    """Ask the database of a watched stack; again where it died and is started again."""
+    deadline = time.monotonic() + _RESTART_PATIENCE
+    while True:
+        stack.watch()
+        try:
+            return ask()
+        except (NetworkError, EOFError, OSError):
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.25)
 
 
 def _outcome(stack: Stack, client: Client, counts: SimulationCounts, seconds: float) -> Outcome:
+    client.execute("SYSTEM RELOAD DICTIONARY customer_of")
     metrics = stack.metrics()
     return Outcome(
         counts=counts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,6 +40,8 @@ class Resolve:
 class _Outputs:
     records: list[Outgoing] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)  # anchor -> received ms of its newest
+    channels: Counter[str] = field(default_factory=Counter)  # touchpoints counted
+    duplicates: int = 0
 
     def add(self, topic: topics.Topic, partition: int, key: str, value: object) -> None:
         self.records.append(Outgoing(topic.name, partition, key.encode(), _encode(value)))
@@ -64,6 +67,9 @@ async def resolve_touchpoints(
         out.add(topics.PARTS, home, f"{update.customer}\0{anchor}", update)
     await agent.deliver(out.records)
     await agent.deliver(_changelog(states, partition, out.changed))
+    metrics.DUPLICATES.inc(out.duplicates)
+    for channel, counted in out.channels.items():
+        metrics.TOUCHPOINTS.labels(channel).inc(counted)
 
 
 async def resolve_members(agent: Resolve, states: States, partition: int, chunk: Chunk) -> None:
@@ -107,9 +113,9 @@ def _resolve(
             return
         state = states[step.anchor] = AnchorState()
     if not count(state, step, record.offset):
-        metrics.DUPLICATES.inc()
+        out.duplicates += 1
         return
-    metrics.TOUCHPOINTS.labels(step.channel).inc()
+    out.channels[step.channel] += 1
     out.changed[step.anchor] = record.timestamp
     _publish(out, partition, step, state)
 

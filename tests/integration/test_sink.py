@@ -26,10 +26,10 @@ from schemas.settings import Settings
 from schemas.state import Part, PartUpdate
 from sinks.backlog import Limits
 from sinks.clickhouse import connect, prepare
-from sinks.consumer import GROUP, Sink
+from sinks.consumer import Sink
 from sinks.rows import TABLES, TOPIC_TABLES
 from sinks.writer import MemoryWriter, WriterUnavailable
-from streams.cluster import administer, declare
+from streams.cluster import SINK, administer, declare
 from tests.servers import refusing_port
 from tests.sink_records import step
 
@@ -74,7 +74,7 @@ async def produce(settings: Settings, records: Iterable[tuple[str, int, object]]
 def committed(settings: Settings) -> dict[tuple[str, int], int]:
     """Next offset of each (topic, partition) that the sink's group has committed."""
     with administer(settings) as admin:
-        found = admin.list_group_offsets(GROUP).get(GROUP, {})
+        found = admin.list_group_offsets(SINK).get(SINK, {})
     return {(p.topic, p.partition): at.offset for p, at in found.items() if at.offset > 0}
 
 
@@ -195,7 +195,7 @@ async def sinking(
 ) -> AsyncIterator[tuple[Sink, asyncio.Event, asyncio.Task[None]]]:
     consumer = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
-        group_id=GROUP,
+        group_id=SINK,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         session_timeout_ms=6_000,

@@ -1,0 +1,45 @@
+"""The documents say what the code does."""
+
+import re
+from pathlib import Path
+
+from schemas.settings import PREFIX, Settings
+from schemas.topics import TOPICS
+
+ROOT = Path(__file__).parents[2]
+
+
+def rows(document: str, header: str) -> list[list[str]]:
+    """Cells of the Markdown table whose first column has this header."""
+    lines = (ROOT / document).read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(f"| {header} |"))
+    table = []
+    for line in lines[start + 2 :]:
+        if not line.startswith("|"):
+            break
+        table.append([cell.strip().strip("`") for cell in line.strip("|").split("|")])
+    return table
+
+
+def test_readme_lists_every_setting_with_its_description() -> None:
+    documented = {name: meaning for name, _, meaning in rows("README.md", "Setting")}
+    assert documented == {
+        PREFIX + name.upper(): field.description for name, field in Settings.model_fields.items()
+    }
+
+
+def test_design_lists_every_topic_and_how_long_it_is_kept() -> None:
+    documented = {name: cleanup for name, _, _, cleanup in rows("docs/design.md", "Topic")}
+    assert documented == {
+        t.name: "compacted" if t.compacted else f"{t.retention_days} days" for t in TOPICS
+    }
+
+
+def test_readme_names_only_verbs_that_exist() -> None:
+    from cli import main
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
+    verbs = set(re.findall(r"journey (?:--data \S+ )?([a-z]+)", blocks))
+    assert verbs
+    assert verbs <= set(main.commands)
