@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from producers.jalali import to_gregorian
+from streams.core.jalali import to_gregorian
 
 Conversion = Callable[[str], Any]
 Options = dict[str, Any]

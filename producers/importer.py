@@ -18,7 +18,7 @@ from schemas.decode import Rejection, decode
 from schemas.outcome import DeadLetter
 from schemas.settings import Settings
 from schemas.topics import DEAD_LETTERS
-from streams.core.identifiers import normalise
+from streams.core.identifiers import normalise, own_identifiers
 
 SHOWN: Final = 20
 _EVERY: Final = 1024  # lines between reports of progress
@@ -61,11 +61,12 @@ def import_file(
     MappingError, SettingsError and PublishError.
     """
     key, region = settings.identity_key_bytes(), settings.phone_region
+    own = own_identifiers(settings.own_contacts, key, region)
     report = ImportReport()
     seen: set[int] = set()
     total, done = path.stat().st_size, 0
     for line in read(path, format_ or ("csv" if mapping else "ndjson"), mapping):
-        verdict = judge(line, path.name, mapping, key, region, now)
+        verdict = judge(line, path.name, mapping, key, region, now, own)
         report.lines += 1
         if isinstance(verdict, Accepted):
             publisher.publish(verdict.wire, verdict.anchor)
@@ -88,7 +89,13 @@ def import_file(
 
 
 def judge(
-    line: Line, file_name: str, mapping: CsvMapping | None, key: bytes, region: str, now: datetime
+    line: Line,
+    file_name: str,
+    mapping: CsvMapping | None,
+    key: bytes,
+    region: str,
+    now: datetime,
+    own: frozenset[str] = frozenset(),
 ) -> Accepted | DeadLetter:
     """What becomes of a line.
 
@@ -97,7 +104,7 @@ def judge(
     """
     rejection, raw = line.rejection, line.raw
     if line.touchpoint is not None:
-        anchor, raw = prepare(line.touchpoint, key, region)
+        anchor, raw = prepare(line.touchpoint, key, region, own)
         verdict = decode(raw, now)
         if not isinstance(verdict, Rejection):
             return Accepted(anchor, raw, verdict.event_id.int)

@@ -43,14 +43,17 @@ def decode(raw: bytes, now: datetime) -> Touchpoint | Rejection:
     try:
         return TOUCHPOINT.validate_json(raw, context={"now": now})
     except ValidationError as error:
-        return rejection_of(error.errors(include_url=False, include_input=False)[0])
+        return _rejection_of(error.errors(include_url=False, include_input=False))
 
 
-def rejection_of(error: ErrorDetails) -> Rejection:
-    """The first pydantic error as a rejection; the union's tag is left out of the path."""
+def _rejection_of(errors: list[ErrorDetails]) -> Rejection:
+    """The first of pydantic's errors as a rejection; the union's tag is left out of the path."""
+    error = errors[0]
     path = [str(part) for part in error["loc"]]
     if path and path[0] in CHANNELS:
         path = path[1:]
+    if path[0:1] == ["properties"] and len(path) > 2:
+        return _rejected_property(path[1], errors)
     kind = error["type"]
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
         path = ["channel"]
@@ -59,3 +62,14 @@ def rejection_of(error: ErrorDetails) -> Rejection:
         reason = Reason.BAD_TIME
     message = error["msg"].removeprefix("Value error, ")
     return Rejection(reason, ".".join(path), message)
+
+
+def _rejected_property(name: str, errors: list[ErrorDetails]) -> Rejection:
+    """Of a value that is none of several types pydantic tells why for each."""
+    field = f"properties.{name}"
+    for error in errors:
+        if error["type"] == "string_too_long" and name in error["loc"]:
+            return Rejection(Reason.OVERSIZED, field, error["msg"])
+    return Rejection(
+        Reason.INVALID_FIELD, field, "is not text, a finite number, true, false or null"
+    )

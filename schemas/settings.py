@@ -81,8 +81,12 @@ def load(environ: Mapping[str, str] = os.environ, data: Path | None = None) -> S
     folder = Path(str(given.get("data", Settings.model_fields["data"].default)))
     try:
         recorded = json.loads((folder / STACK_FILE).read_text())["settings"]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         recorded = {}
+    except (ValueError, KeyError):
+        raise SettingsError(
+            f"{folder / STACK_FILE} is not what `journey up` wrote: remove it"
+        ) from None
     try:
         return Settings.model_validate(recorded | given)
     except ValidationError as error:

@@ -46,6 +46,7 @@ class AnchorState(msgspec.Struct, omit_defaults=True):
     part: Part = msgspec.field(default_factory=Part)
     customer: str = ""  # empty: the identifier is its own customer
     epoch: int = 0
+    left: list[str] = []  # customers to tell that it left, empty for itself
     offset: int = -1  # last offset counted, of the topic's present incarnation
     seen: list[int] = []  # the newest event ids, 64 bits each, oldest first
     linked: dict[str, tuple[int, str]] = {}  # identifier -> earliest (ms, event id) announced

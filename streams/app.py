@@ -27,6 +27,8 @@ from streams import metrics
 from streams.agents import identity, resolve, stitch
 from streams.changelog import Partitions, replay
 from streams.cluster import WORKERS
+from streams.core.guards import Guards
+from streams.core.identifiers import own_identifiers
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
 from streams.delivery import Outgoing, connect, deliver
@@ -46,6 +48,7 @@ class Worker:
         self.identity_key = settings.identity_key_bytes()
         self.producer: AIOKafkaProducer
         self._connections = AsyncExitStack()
+        self.own = own_identifiers(settings.own_contacts, self.identity_key, settings.phone_region)
         self.partitions = 0
         self.anchors = Partitions(self._load_anchors)
         self.identities = Partitions(self._load_identities)
@@ -70,7 +73,7 @@ class Worker:
         partition = chunk[0].partition
         states = await self.anchors.get(partition)
         agent = resolve.Resolve(
-            self.deliver, self.partitions, self.identity_key, self.settings.phone_region
+            self.deliver, self.partitions, self.identity_key, self.settings.phone_region, self.own
         )
         if chunk[0].topic == topics.TOUCHPOINTS.name:
             await resolve.resolve_touchpoints(agent, states, partition, chunk, resolve.now_utc())
@@ -113,7 +116,7 @@ class Worker:
         return {key.decode(): decode(value) for key, value in latest.items() if key and value}
 
     async def _load_identities(self, partition: int, before: int | None) -> Identities:
-        identities = Identities()
+        identities = Identities(Guards(denied=self.own))
         identities.learn(
             [
                 identity.decode_link(record.value)

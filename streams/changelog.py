@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -44,16 +45,23 @@ class Partitions(Generic[S]):
     the end). Dropping a partition forgets its state: another worker may own it now.
     """
 
-    def __init__(self, load: Callable[[int, int | None], Awaitable[S]]) -> None:
+    def __init__(self, load: Callable[[int, int | None], Coroutine[Any, Any, S]]) -> None:
         self._load = load
-        self._loaded: dict[int, S] = {}
+        self._loads: dict[int, asyncio.Future[S]] = {}
 
     async def get(self, partition: int, before: int | None = None) -> S:
-        """The partition's state."""
-        if partition not in self._loaded:
-            self._loaded[partition] = await self._load(partition, before)
-        return self._loaded[partition]
+        """The partition's state; several who ask at a time get the same."""
+        load = self._loads.get(partition)
+        if load is None:
+            load = self._loads[partition] = asyncio.ensure_future(self._load(partition, before))
+            load.add_done_callback(lambda done: self._forget_failed(partition, done))
+        return await asyncio.shield(load)
 
     def drop(self, partition: int) -> None:
-        """Forget a partition that was revoked."""
-        self._loaded.pop(partition, None)
+        """Forget a partition that was revoked, also where its state is still being loaded."""
+        self._loads.pop(partition, None)
+
+    def _forget_failed(self, partition: int, load: asyncio.Future[S]) -> None:
+        failed = load.cancelled() or load.exception() is not None
+        if failed and self._loads.get(partition) is load:
+            del self._loads[partition]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter as Counter_
 from collections.abc import Iterable
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
+from weakref import WeakValueDictionary
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
 _LATENCY: Final = (
@@ -20,27 +22,68 @@ _LATENCY: Final = (
 class BulkHistogram(Collector):
     """A histogram that observes many values at once: one sort in place of a call for each."""
 
-    def __init__(self, name: str, documentation: str, buckets: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        buckets: tuple[float, ...],
+        labels: tuple[str, ...] = (),
+    ) -> None:
         self._name, self._documentation, self._bounds = name, documentation, buckets
+        self._labels = labels
         self._lock = Lock()
-        self._counts = [0] * (len(buckets) + 1)  # cumulative; the last one counts all
-        self._sum = 0.0
+        # labels -> (cumulative counts, of which the last counts all; sum)
+        self._held: dict[tuple[str, ...], tuple[list[int], float]] = {}
+        if not labels:
+            self.observe_all([])
 
-    def observe_all(self, values: list[float]) -> None:
+    def observe_all(self, values: Iterable[float], labels: tuple[str, ...] = ()) -> None:
         """Count every value."""
         ordered = sorted(values)
         with self._lock:
+            counts, total = self._held.get(labels) or ([0] * (len(self._bounds) + 1), 0.0)
             for index, bound in enumerate(self._bounds):
-                self._counts[index] += bisect_right(ordered, bound)
-            self._counts[-1] += len(ordered)
-            self._sum += sum(ordered)
+                counts[index] += bisect_right(ordered, bound)
+            counts[-1] += len(ordered)
+            self._held[labels] = counts, total + sum(ordered)
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
         """The family as Prometheus reads it."""
+        family = HistogramMetricFamily(self._name, self._documentation, labels=self._labels)
+        bounds = (*map(str, self._bounds), "+Inf")
         with self._lock:
-            bounds = (*map(str, self._bounds), "+Inf")
-            buckets = list(zip(bounds, map(float, self._counts), strict=True))
-            yield HistogramMetricFamily(self._name, self._documentation, buckets, self._sum)
+            for labels, (counts, total) in self._held.items():
+                buckets = list(zip(bounds, map(float, counts), strict=True))
+                family.add_metric(labels, buckets, total)
+        yield family
+
+
+class Counted(Protocol):
+    """What holds a part of a gauge: label values -> count."""
+
+    counts: dict[tuple[str, ...], int]
+
+
+class SharedGauge(Collector):
+    """A gauge summed over the parts that are still in use: what is dropped counts no more."""
+
+    def __init__(self, name: str, documentation: str, labels: tuple[str, ...]) -> None:
+        self._name, self._documentation, self._labels = name, documentation, labels
+        self._parts: WeakValueDictionary[int, Counted] = WeakValueDictionary()
+
+    def share(self, part: Counted) -> None:
+        """Count a part for as long as it is referred to."""
+        self._parts[id(part)] = part
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """The family as Prometheus reads it."""
+        family = GaugeMetricFamily(self._name, self._documentation, labels=self._labels)
+        total: Counter_[tuple[str, ...]] = Counter_()
+        for part in self._parts.values():
+            total.update(part.counts)
+        for labels, count in sorted(total.items()):
+            family.add_metric(labels, count)
+        yield family
 
 
 # Records read by an agent
@@ -74,6 +117,25 @@ HEALTH_SECONDS: Final = Histogram(
     "journey_health_seconds", "Touchpoint received to health published.", buckets=_LATENCY
 )
 
+# Sentiment of texts, −1..1, by channel and language; the labels are the contract's and the scorer's
+SENTIMENT: Final = BulkHistogram(
+    "journey_text_sentiment",
+    "Sentiment of texts, -1 to 1.",
+    tuple(step / 4 for step in range(-4, 5)),
+    ("channel", "language"),
+)
+# Distress of texts, 0..1, by channel and language
+DISTRESS: Final = BulkHistogram(
+    "journey_text_distress",
+    "Distress of texts, 0 to 1.",
+    tuple(step / 10 for step in range(11)),
+    ("channel", "language"),
+)
+# Customers of this worker by segment ("none" before any purchase) and band, as of the last sweep
+CUSTOMERS: Final = SharedGauge(
+    "journey_customers", "Customers by segment and band of health.", ("segment", "band")
+)
+
 # Rows the sink wrote, by table; a replayed row counts again
 ROWS_INSERTED: Final = Counter("journey_rows_inserted_total", "Rows written.", ["table"])
 # Time of one insert, building its columns included
@@ -88,4 +150,5 @@ SINK_BUFFER_ROWS: Final = Gauge("journey_sink_buffer_rows", "Records read, not y
 END_TO_END_SECONDS: Final = BulkHistogram(
     "journey_end_to_end_seconds", "Touchpoint received to row stored.", _LATENCY
 )
-REGISTRY.register(END_TO_END_SECONDS)
+for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, END_TO_END_SECONDS):
+    REGISTRY.register(_collector)

@@ -21,6 +21,8 @@ from schemas.outcome import JourneyStep, Link, Member
 from schemas.settings import Settings
 from schemas.state import AnchorState, PartUpdate
 from streams.cluster import WORKERS, commit
+from streams.core.guards import Guards
+from streams.core.identifiers import own_identifiers
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
 from streams.core.resolve import count, links_of, update_of
@@ -64,7 +66,10 @@ async def rebuild(
     ms. No worker may run. `progress` is told how many touchpoints are done.
     """
     policy = load_policy(settings.health_file)
-    identities = Identities()
+    own = own_identifiers(
+        settings.own_contacts, settings.identity_key_bytes(), settings.phone_region
+    )
+    identities = Identities(Guards(denied=own))
     known = list(links)
     changed = identities.learn(known)
     async with _writer(settings) as write:
@@ -72,6 +77,9 @@ async def rebuild(
             await write(topics.LINKS, link.key(), _encode(link))
         for identifier, customer in changed.items():
             await write(topics.MEMBERS, identifier, _encode(Member(identifier, customer, 0)))
+            # Where it has touchpoints this is overwritten below; else its first may come later.
+            elsewhere = customer if customer != identifier else ""
+            await write(topics.ANCHORS, identifier, _encode(AnchorState(customer=elsewhere)))
         # customer -> its parts, encoded: all of them are in memory once
         parts: dict[str, list[bytes]] = defaultdict(list)
         done = 0

@@ -15,7 +15,7 @@ from schemas.outcome import DeadLetter, JourneyStep, Member
 from schemas.state import AnchorState
 from schemas.touchpoint import Touchpoint
 from streams import metrics
-from streams.core.resolve import count, join, links_of, step_of, update_of
+from streams.core.resolve import count, join, links_of, step_of, updates_of
 from streams.delivery import Outgoing, partition_of
 from streams.transport import Chunk, Record
 
@@ -34,6 +34,7 @@ class Resolve:
     partitions: int
     identity_key: bytes
     phone_region: str
+    own: frozenset[str] = frozenset()  # our own contacts, which identify nobody
 
 
 @dataclass(slots=True)
@@ -42,6 +43,7 @@ class _Outputs:
     changed: dict[str, int] = field(default_factory=dict)  # anchor -> received ms of its newest
     channels: Counter[str] = field(default_factory=Counter)  # touchpoints counted
     duplicates: int = 0
+    moods: dict[tuple[str, str], list[JourneyStep]] = field(default_factory=dict)  # texts
 
     def add(self, topic: topics.Topic, partition: int, key: str, value: object) -> None:
         self.records.append(Outgoing(topic.name, partition, key.encode(), _encode(value)))
@@ -62,35 +64,47 @@ async def resolve_touchpoints(
         else:
             _resolve(out, agent, states, partition, record, touchpoint)
     for anchor, received_ms in out.changed.items():
-        update = update_of(anchor, states[anchor], received_ms)
-        home = partition_of(update.customer.encode(), agent.partitions)
-        out.add(topics.PARTS, home, f"{update.customer}\0{anchor}", update)
+        _send(out, agent, anchor, states[anchor], received_ms)
     await agent.deliver(out.records)
+    for anchor in out.changed:
+        states[anchor].left = []
     await agent.deliver(_changelog(states, partition, out.changed))
     metrics.DUPLICATES.inc(out.duplicates)
     for channel, counted in out.channels.items():
         metrics.TOUCHPOINTS.labels(channel).inc(counted)
+    for labels, texts in out.moods.items():
+        metrics.SENTIMENT.observe_all([step.sentiment / 1000 for step in texts], labels)
+        metrics.DISTRESS.observe_all([step.distress / 1000 for step in texts], labels)
 
 
 async def resolve_members(agent: Resolve, states: States, partition: int, chunk: Chunk) -> None:
-    """Take a chunk of `identity.members`: parts go to new customers, tombstones to the old."""
+    """Take a chunk of `identity.members`: parts go to new customers, tombstones to the old.
+
+    Here the changelog comes first. Were a part sent to a customer that no changelog names, and the
+    member record compacted away before the next try, nobody could take it back from there.
+    """
     out = _Outputs()
+    moved: dict[str, int] = {}
     for record in chunk:
         if record.value is None:
             continue
         member = _decode_member(record.value)
         state = states.setdefault(member.identifier, AnchorState())
-        left = join(state, member)
         out.changed[member.identifier] = record.timestamp
-        if left is None or not state.part.n:
-            continue
-        update = update_of(member.identifier, state, record.timestamp)
-        gone = msgspec.structs.replace(update, customer=left, part=None)
-        for message in (update, gone):
-            home = partition_of(message.customer.encode(), agent.partitions)
-            out.add(topics.PARTS, home, f"{message.customer}\0{message.anchor}", message)
-    await agent.deliver(out.records)
+        if join(state, member) and state.part.n:
+            moved[member.identifier] = record.timestamp
     await agent.deliver(_changelog(states, partition, out.changed))
+    for anchor, received_ms in moved.items():
+        _send(out, agent, anchor, states[anchor], received_ms)
+    await agent.deliver(out.records)
+    for anchor in moved:
+        states[anchor].left = []
+
+
+def _send(out: _Outputs, agent: Resolve, anchor: str, state: AnchorState, received_ms: int) -> None:
+    for update in updates_of(anchor, state, received_ms):
+        home = partition_of(update.customer.encode(), agent.partitions)
+        out.add(topics.PARTS, home, f"{update.customer}\0{anchor}", update)
 
 
 def _resolve(
@@ -101,7 +115,7 @@ def _resolve(
     record: Record,
     touchpoint: Touchpoint,
 ) -> None:
-    step = step_of(touchpoint, record.timestamp, agent.identity_key, agent.phone_region)
+    step = step_of(touchpoint, record.timestamp, agent.identity_key, agent.phone_region, agent.own)
     state = states.get(step.anchor)
     if state is None:
         home = partition_of(step.anchor.encode(), agent.partitions)
@@ -116,6 +130,8 @@ def _resolve(
         out.duplicates += 1
         return
     out.channels[step.channel] += 1
+    if step.scorer:
+        out.moods.setdefault((step.channel, step.language), []).append(step)
     out.changed[step.anchor] = record.timestamp
     _publish(out, partition, step, state)
 
@@ -123,7 +139,7 @@ def _resolve(
 def _publish(out: _Outputs, partition: int, step: JourneyStep, state: AnchorState) -> None:
     out.add(topics.JOURNEYS, partition, step.anchor, step)
     for link in links_of(state, step):
-        out.add(topics.LINKS, 0, f"{link.a} {link.b}", link)
+        out.add(topics.LINKS, 0, link.key(), link)
 
 
 def _reject(out: _Outputs, agent: Resolve, record: Record, rejection: Rejection) -> None:

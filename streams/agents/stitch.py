@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
@@ -24,12 +25,16 @@ decode_health = msgspec.json.Decoder(CustomerHealth).decode
 SWEEP_SLICE = 500
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True, eq=False)
 class Customers:
-    """A partition's customers: their state, and the health last published."""
+    """A partition's customers: their state, the health last published, and how many are how.
+
+    `counts` maps (segment, band) to customers, as of the last sweep.
+    """
 
     states: dict[str, CustomerState] = field(default_factory=dict)
     published: dict[str, CustomerHealth] = field(default_factory=dict)
+    counts: dict[tuple[str, ...], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +72,19 @@ async def stitch(
 
 
 async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int) -> None:
-    """Publish the customers whose health changed in silence, a slice at a time."""
+    """Publish the customers whose health or segment changed in silence, a slice at a time."""
     everyone = list(customers.states)
     for start in range(0, len(everyone), SWEEP_SLICE):
         async with agent.turn:
             names = everyone[start : start + SWEEP_SLICE]
             await _publish(agent, customers, partition, names, now_ms, trigger="sweep")
         await asyncio.sleep(0)
+    customers.counts = Counter(
+        (health.segment or "none", agent.policy.band(health.health))
+        for health in customers.published.values()
+        if health.identifiers
+    )
+    metrics.CUSTOMERS.share(customers)
 
 
 async def _publish(
@@ -92,7 +103,7 @@ async def _publish(
         reached = known.reached if known else {}
         health, decisions = evaluate(name, customers.states[name], reached, now_ms, agent.policy)
         metrics.EVALUATIONS.labels(trigger).inc()
-        if trigger == "sweep" and known and not decisions and health.health == known.health:
+        if trigger == "sweep" and known and not decisions and _same(health, known):
             continue
         for decision in decisions:
             metrics.OUTREACH.labels(decision.rule, str(decision.taken).lower()).inc()
@@ -104,3 +115,7 @@ async def _publish(
     await agent.deliver(outreach)
     await agent.deliver(rows)
     customers.published.update(fresh)
+
+
+def _same(health: CustomerHealth, known: CustomerHealth) -> bool:
+    return health.health == known.health and health.segment == known.segment

@@ -22,6 +22,8 @@ def noisy_or(nats: Mapping[str, int]) -> int:
 
 def causes(nats: Mapping[str, int]) -> dict[str, int]:
     """Each cause worth saying with its own probability in milli-units, strongest first."""
+    if not nats:
+        return {}
     ranked = sorted(nats.items(), key=lambda pair: (-pair[1], pair[0]))
     return {
         cause: round(1000 * (1 - exp(-value / _NAT)))

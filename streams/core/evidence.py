@@ -6,7 +6,9 @@ resolved afterwards: somebody who stays away has not forgiven. What pleased fade
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from schemas.state import Part
 from streams.core.policy import UNIT, Policy
@@ -18,7 +20,7 @@ _OVERDUE_A_DAY: Final = 50_000
 _OVERDUE_MOST: Final = 1_200_000
 
 
-class Evidence(NamedTuple):
+class Evidence(msgspec.Struct, frozen=True, gc=False):
     """Sums as of a moment. Faded sums are in units of `policy.UNIT`, times in days since 1970."""
 
     today: int

@@ -6,8 +6,11 @@ weights validated against churn were found (docs/health.md), so they are setting
 
 from __future__ import annotations
 
-from operator import mul
+from collections.abc import Iterable
+from operator import itemgetter, mul
 from typing import Final, NamedTuple
+
+import msgspec
 
 from schemas.state import Part
 from streams.core import distress
@@ -16,12 +19,13 @@ from streams.core.evidence import Evidence, gather
 from streams.core.phrases import Language, Phrase, named, sentence
 from streams.core.policy import Policy
 
-__all__ = ["Component", "Health", "Policy", "change", "changes", "score"]
+__all__ = ["Component", "Health", "Policy", "change", "changes", "score", "sentences"]
 
 NAMES: Final = tuple(NEUTRAL)
 _NEUTRAL: Final = tuple(NEUTRAL.values())
 _SAYABLE: Final = 0.5  # points; less is rounded away
 _DEFAULT: Final = Policy()
+Cost = tuple[float, list[Phrase]]  # points of health lost, and why
 
 
 class Component(NamedTuple):
@@ -38,7 +42,7 @@ class Component(NamedTuple):
     why: tuple[Phrase, ...]
 
 
-class Health(NamedTuple):
+class Health(msgspec.Struct, frozen=True, gc=False):
     """`score` 0..100; `sentiment` −1000..1000 and `distress` 0..1000 milli-units."""
 
     score: int
@@ -57,6 +61,12 @@ class Health(NamedTuple):
         )
 
     @property
+    def contributions(self) -> dict[str, int]:
+        """Points of every component in thousandths, without saying why."""
+        points = map(mul, self.values, self.weights)
+        return dict(zip(NAMES, [round(1000 * each) for each in points], strict=True))
+
+    @property
     def causes(self) -> dict[str, int]:
         """Distress's causes with their own probabilities in milli-units, strongest first."""
         return distress.causes(self.evidence.nats)
@@ -67,10 +77,31 @@ class Health(NamedTuple):
 
     def reasons(self, most: int = 3, language: Language = "en") -> list[str]:
         """The components that cost the most, a sentence each, such as `−9: waited 21 minutes`."""
-        costly = sorted((c for c in self.components if c.why), key=lambda c: c.effect)
-        return [
-            sentence(c.effect, c.why[:2], language) for c in costly[:most] if c.effect <= -_SAYABLE
+        return sentences(self.costs(most), language)
+
+    def costs(self, most: int = 3) -> list[Cost]:
+        """What costs the most against no evidence, the costliest first; each says why."""
+        fallen = [
+            ((value - neutral) * weight, name)
+            for name, value, weight, neutral in zip(
+                NAMES, self.values, self.weights, _NEUTRAL, strict=True
+            )
+            if value < neutral
         ]
+        if len(fallen) > 1:
+            fallen.sort(key=itemgetter(0))
+        costs: list[Cost] = []
+        for points, name in fallen:
+            if points > -_SAYABLE or len(costs) == most:
+                break
+            if why := WHY[name](self.evidence):
+                costs.append((points, why[:2]))
+        return costs
+
+
+def sentences(costs: Iterable[Cost], language: Language = "en") -> list[str]:
+    """A sentence for each of `Health.costs`."""
+    return [sentence(points, why, language) for points, why in costs]
 
 
 def score(part: Part, as_of_ms: int, policy: Policy = _DEFAULT, segment: str = "") -> Health:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, Literal
 
 Language = Literal["en", "fa"]
@@ -134,7 +135,8 @@ def in_band(role: str, band: str, health: int, language: Language) -> str:
     return localised(f"{fa} در وضعیت {_BANDS[band]} است: {health}", language)
 
 
-def phrase(key: str, numbers: Sequence[int], language: Language) -> str:
+@lru_cache(maxsize=1 << 12)
+def phrase(key: str, numbers: tuple[int, ...], language: Language) -> str:
     """One phrase with its numbers filled in, digits as the language writes them."""
     text = PHRASES[key][language]
     if isinstance(text, tuple):

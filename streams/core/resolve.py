@@ -11,12 +11,15 @@ from schemas.outcome import JourneyStep, Link, Member
 from schemas.stage import stage_of
 from schemas.state import AnchorState, PartUpdate
 from schemas.touchpoint import CHANNEL_FIELDS, Touchpoint
+from streams.core.denial import is_denied
 from streams.core.identifiers import anchor_of, normalise
 from streams.core.journey import MAX_SEEN, apply
 from streams.core.sentiment import VERSION, score
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
+# Links an anchor remembers to have announced; one forgotten is announced again, which is harmless.
+MAX_LINKED: Final = 256
 _json: Final = msgspec.json.Encoder()
 # What may stand in a step's `fields`; amount and currency have columns of their own.
 _FIELDS: Final = {
@@ -25,22 +28,29 @@ _FIELDS: Final = {
 }
 
 
-def step_of(touchpoint: Touchpoint, received_ms: int, key: bytes, region: str) -> JourneyStep:
-    """The ledger row of a touchpoint. `key` and `region` as in `identifiers.normalise`."""
-    names = {normalise(i.kind.value, i.value, key, region) for i in touchpoint.identifiers}
+def step_of(
+    touchpoint: Touchpoint,
+    received_ms: int,
+    key: bytes,
+    region: str,
+    own: frozenset[str] = frozenset(),
+) -> JourneyStep:
+    """The ledger row of a touchpoint. `key`, `region` and `own` as in `identifiers.normalise`."""
+    names = {normalise(i.kind.value, i.value, key, region, own) for i in touchpoint.identifiers}
+    event_id = str(touchpoint.event_id)
     channel = touchpoint.channel
+    given = touchpoint.__dict__  # as attributes, pydantic would look twice
     fields: dict[str, str] = {}
     for name in _FIELDS[channel]:
-        value = getattr(touchpoint, name)
+        value = given[name]
         if value is not None:
             fields[name] = _as_text(value)
     text = touchpoint.text or ""
     mood = score(text, touchpoint.language) if text else None
-    amount: int | None = getattr(touchpoint, "amount_minor", None)
     return JourneyStep(
-        event_id=str(touchpoint.event_id),
+        event_id=event_id,
         occurred_ms=to_ms(touchpoint.occurred_at),
-        anchor=anchor_of(names),
+        anchor=anchor_of(names, event_id),
         channel=channel,
         type=touchpoint.type,
         stage=stage_of(channel, touchpoint.type),
@@ -52,8 +62,8 @@ def step_of(touchpoint: Touchpoint, received_ms: int, key: bytes, region: str) -
         distress=mood.distress if mood else 0,
         scorer=VERSION if mood else "",
         fields=fields,
-        amount_minor=amount or 0,
-        currency=getattr(touchpoint, "currency", None) or "",
+        amount_minor=given.get("amount_minor") or 0,
+        currency=given.get("currency") or "",
         properties=_json.encode(touchpoint.properties).decode() if touchpoint.properties else "{}",
         received_ms=received_ms,
     )
@@ -89,23 +99,35 @@ def links_of(state: AnchorState, step: JourneyStep) -> list[Link]:
     evidence = (step.occurred_ms, step.event_id)
     news = []
     for other in step.identifiers:
+        if other == step.anchor or is_denied(other):
+            continue
         known = state.linked.get(other)
-        if other == step.anchor or (known is not None and known <= evidence):
+        if known is not None and known <= evidence:
             continue
         state.linked[other] = evidence
+        if len(state.linked) > MAX_LINKED:
+            del state.linked[next(iter(state.linked))]
         a, b = sorted((step.anchor, other))
         news.append(Link(a, b, step.event_id, step.occurred_ms, step.channel))
     return news
 
 
-def join(state: AnchorState, member: Member) -> str | None:
-    """Take an identifier's new customer; the customer it left, or None where nothing changes."""
+def join(state: AnchorState, member: Member) -> bool:
+    """Take an identifier's new customer; whether its part, if any, has to be sent.
+
+    It has to also where the member was taken before: the worker may have died before it sent.
+    Customers left are remembered until they are told, which needs a part: one may have been sent
+    by a worker that died before it wrote that down.
+    """
     if member.epoch <= state.epoch:
-        return None
-    left = state.customer or member.identifier
+        return True
+    customer = "" if member.customer == member.identifier else member.customer
     state.epoch = member.epoch
-    state.customer = "" if member.customer == member.identifier else member.customer
-    return None if left == member.customer else left
+    if customer == state.customer:
+        return False
+    state.left = [name for name in (*state.left, state.customer) if name != customer]
+    state.customer = customer
+    return True
 
 
 def update_of(anchor: str, state: AnchorState, received_ms: int) -> PartUpdate:
@@ -120,6 +142,15 @@ def update_of(anchor: str, state: AnchorState, received_ms: int) -> PartUpdate:
     )
 
 
+def updates_of(anchor: str, state: AnchorState, received_ms: int) -> list[PartUpdate]:
+    """The anchor's part for its present customer, and the news for those it left."""
+    update = update_of(anchor, state, received_ms)
+    gone = [
+        msgspec.structs.replace(update, customer=name or anchor, part=None) for name in state.left
+    ]
+    return [update, *gone]
+
+
 def to_ms(moment: datetime) -> int:
     """Epoch milliseconds, rounded down; exact, where floats are not."""
     return (moment - _EPOCH) // _MILLISECOND
@@ -132,4 +163,6 @@ def _as_text(value: Any) -> str:
 
 
 def _mark_of(event_id: str) -> int:
-    return int(event_id[:8] + event_id[24:32], 16)
+    """64 bits of an event id, mixed so that ids which count up differ too."""
+    digits = event_id.replace("-", "")
+    return (int(digits[:16], 16) * 0x9E3779B97F4A7C15 + int(digits[16:], 16)) & 0xFFFFFFFFFFFFFFFF

@@ -7,7 +7,7 @@ from typing import Final
 
 from schemas.outcome import CustomerHealth, OutreachDecision
 from schemas.state import Part
-from streams.core.health import Health, Policy, score
+from streams.core.health import Health, Policy, score, sentences
 from streams.core.journey import DAY_MS, CustomerState, unite
 from streams.core.rules import RULES, Rule, decide
 from streams.core.value import NO_PURCHASES, Value, balance, segment_of, value
@@ -29,7 +29,8 @@ def evaluate(
     part = parts[0] if len(parts) == 1 else unite(parts)
     health, worth = assess(part, now_ms, policy)
     decisions = decide(customer, part, health, reached, now_ms, rules) if parts else []
-    reached = {**reached, **{d.rule: d.decided_ms for d in decisions}}
+    if decisions:
+        reached = {**reached, **{d.rule: d.decided_ms for d in decisions}}
     return row(customer, part, len(parts), health, worth, reached, now_ms, policy), decisions
 
 
@@ -52,6 +53,7 @@ def row(
     """A customer's health and value as the record that is published and stored."""
     marks = {kind: mark for kind in _MARKS if (mark := part.latest.get(kind)) is not None}
     review = marks.get("review")
+    costs = health.costs()
     gets, gives = balance(health, worth, policy.value)
     bought = worth.purchases if worth is not None else NO_PURCHASES
     return CustomerHealth(
@@ -64,11 +66,11 @@ def row(
         distress=health.distress,
         segment=segment_of(worth, policy.band(health.score)),
         account=marks["account"].value if "account" in marks else "",
-        components={c.name: round(1000 * c.contribution) for c in health.components},
-        reasons=health.reasons(),
+        components=health.contributions,
+        reasons=sentences(costs),
         reached=dict(reached),
         causes=health.causes,
-        reasons_fa=health.reasons(language="fa"),
+        reasons_fa=sentences(costs, "fa"),
         role=marks["role"].value if "role" in marks else "",
         review=review.value if review is not None else "",
         review_ms=review.at_ms if review is not None else 0,

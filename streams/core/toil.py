@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 from schemas.state import Part, Sums
 from streams.core.policy import Policy
@@ -25,7 +27,7 @@ _CALLBACK_BURDEN, _CALLBACK_NATS = 500_000, 450_000
 _CALLBACK_DAYS: Final = 1  # a callback promised is due by the end of the next day
 
 
-class Toil(NamedTuple):
+class Toil(msgspec.Struct, frozen=True, gc=False):
     """Faded burden in units of `policy.UNIT`, and the plain counts of the contact window.
 
     The window ends with the last contact; `span` is the days from its first to its last, both
@@ -52,22 +54,22 @@ def toil(part: Part, today: int, clock: int, policy: Policy, nats: dict[str, int
     burden = 0
     days: list[int] = []  # with contacts
     callbacks = troubled = False
-    costs, known = COSTS.get, nats.get
     for day, sums in part.troubles.items():
         age = today - day
-        since = clock - day if day < clock else 0
-        if age < 0 or (since >= fading_end and age >= pain_end):
+        if age < 0:
             continue
+        since = clock - day if day < clock else 0
         weight = fading[since] if since < fading_end else 0
         fade = pain[age] if age < pain_end else 0
+        if not (weight or fade):
+            continue
         endured = 0
         for measure, value in sums.items():
-            cost = costs(measure)
-            if cost is not None:
-                units, cause, micro_nats = cost
+            if measure in COSTS:
+                units, cause, micro_nats = COSTS[measure]
                 endured += units * value
                 if fade:
-                    nats[cause] = known(cause, 0) + fade * micro_nats * value
+                    nats[cause] = nats.get(cause, 0) + fade * micro_nats * value
         if "messages" in sums:
             endured += _CHAT_BURDEN
             _add(nats, "frequent contact", fade * _CHAT_NATS)

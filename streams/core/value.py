@@ -82,17 +82,23 @@ NO_PURCHASES: Final = Purchases(0, 0, 0, 0, {}, {}, 0)
 def purchases(part: Part, as_of_ms: int) -> Purchases:
     """The purchases a part knows of, up to and including the day of `as_of_ms`."""
     today = as_of_ms // DAY_MS
-    bought = [day for day, sums in part.days.items() if "orders" in sums and day <= today]
-    referrals = sum(sums.get("referrals", 0) for day, sums in part.days.items() if day <= today)
-    if not bought and not referrals:
-        return NO_PURCHASES
-    first, last = min(bought, default=today), max(bought, default=today)
+    bought, referrals = [], 0
+    for day, sums in part.days.items():
+        if day <= today:
+            if "orders" in sums:
+                bought.append(day)
+            if "referrals" in sums:
+                referrals += sums["referrals"]
+    if not bought:
+        return Purchases(0, 0, 0, 0, {}, {}, referrals) if referrals else NO_PURCHASES
     first, last = min(bought), max(bought)
     spend: dict[str, int] = {}
     later: dict[str, int] = {}
     for day, sums in part.days.items():
         if first <= day <= today:
             for measure, amount in sums.items():
+                if ":" not in measure:
+                    continue
                 kind, _, currency = measure.partition(":")
                 if currency:
                     net = amount if kind == "spend" else -amount
@@ -100,7 +106,7 @@ def purchases(part: Part, as_of_ms: int) -> Purchases:
                     if day > first:
                         later[currency] = later.get(currency, 0) + net
     return Purchases(
-        len(bought), max(0, len(bought) - 1), last - first, today - first, spend, later, referrals
+        len(bought), len(bought) - 1, last - first, today - first, spend, later, referrals
     )
 
 
@@ -167,7 +173,7 @@ def balance(health: Health, worth: Value | None, model: ValueModel) -> Balance:
 
     Giving is measured in high-value customers: g of them give 100·g/(1 + g).
     """
-    gets = sum(health.values[index] for index in _GETS) / len(_GETS)
+    gets = sum([health.values[index] for index in _GETS]) / len(_GETS)
     given = 0.0
     if worth is not None:
         given = _REFERRAL_WORTH * worth.purchases.referrals

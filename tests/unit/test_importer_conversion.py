@@ -1,11 +1,11 @@
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from producers.conversion import ConversionError, conversion_of
-from producers.jalali import is_leap, to_gregorian
+from streams.core.jalali import from_gregorian, is_leap, to_gregorian
 
 JALALI = {"format": "%Y/%m/%d", "zone": "Asia/Tehran", "calendar": "jalali"}
 
@@ -92,6 +92,7 @@ def test_jalali_dates_that_are_none(cell: str) -> None:
 )
 def test_jalali_days(jalali: tuple[int, int, int], gregorian: date) -> None:
     assert to_gregorian(*jalali) == gregorian
+    assert from_gregorian(gregorian) == jalali
 
 
 def test_jalali_days_follow_each_other() -> None:
@@ -102,3 +103,7 @@ def test_jalali_days_follow_each_other() -> None:
         for day in range(1, 32 if month < 7 else 31 if month < 12 or is_leap(year) else 30)
     ]
     assert all((later - earlier).days == 1 for earlier, later in pairwise(days))
+    assert [to_gregorian(*from_gregorian(day)) for day in days] == days
+    for outside in (days[0] - timedelta(1), days[-1] + timedelta(1)):
+        with pytest.raises(ValueError, match="outside"):
+            from_gregorian(outside)

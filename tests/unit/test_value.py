@@ -77,6 +77,14 @@ def test_purchases_are_days_with_orders_and_spend_is_net() -> None:
     assert seen.referrals == 1
 
 
+def test_who_only_refers_others_is_promising() -> None:
+    worth = value(part_of([step(3, "store:referral"), step(9, "app:referral")]), end_of(5), MODEL)
+    assert worth is not None
+    assert (worth.purchases.days, worth.purchases.referrals, worth.segment) == (0, 1, PROMISING)
+    assert (worth.clv, worth.currency) == (0, "")
+    assert balance(health_on([], 5), worth, MODEL).gives == 20
+
+
 def test_who_has_given_nothing_has_no_value() -> None:
     assert value(part_of([step(0, "web:page_view")]), end_of(9), MODEL) is None
 

@@ -1,4 +1,4 @@
-"""The Jalali (Solar Hijri) calendar of Iran, to Gregorian dates."""
+"""The Jalali (Solar Hijri) calendar of Iran, to Gregorian dates and back."""
 
 from __future__ import annotations
 
@@ -27,6 +27,19 @@ def to_gregorian(year: int, month: int, day: int) -> date:
         raise ValueError(f"day {day} is outside 1 to {length} of month {month}, {year}")
     passed = 31 * (month - 1) if month <= 7 else 186 + 30 * (month - 7)
     return _NOWRUZ_1403 + timedelta(_days_before(year) - _days_before(1403) + passed + day - 1)
+
+
+def from_gregorian(day: date) -> tuple[int, int, int]:
+    """Year, month and day of a Gregorian date; ValueError where the calendar is not known."""
+    passed = (day - _NOWRUZ_1403).days + _days_before(1403)
+    year = passed * 33 // 12_053  # days of 33 years; at most one year off
+    year += _days_before(year + 1) <= passed
+    year -= _days_before(year) > passed
+    if not FIRST_YEAR <= year <= LAST_YEAR:
+        raise ValueError(f"{day} is outside the years {FIRST_YEAR} to {LAST_YEAR}")
+    passed -= _days_before(year)
+    month, rest = divmod(passed, 31) if passed < 186 else divmod(passed - 186, 30)
+    return year, month + (1 if passed < 186 else 7), rest + 1
 
 
 def _days_before(year: int) -> int:

@@ -1,0 +1,112 @@
+"""Records to partitions as every Kafka client would, and to batches in order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.partitioner import DefaultPartitioner as AiokafkaPartitioner
+from hypothesis import given
+from hypothesis import strategies as st
+from kafka.partitioner.default import murmur2 as kafka_python_murmur2
+
+from streams.delivery import MAX_BATCH, Outgoing, RecordTooLarge, deliver, partition_of
+
+# Keys and their partition of 1,000 by murmur2 & 0x7fffffff, as Kafka's own tests have the hash:
+# murmur2("21") = -973932308 and so on (UtilsTest.testMurmur2).
+KNOWN = {
+    b"21": -973932308,
+    b"foobar": -790332482,
+    b"a-little-bit-long-string": -985981536,
+    b"a-little-bit-longer-string": -1486304829,
+    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    b"abc": 479470107,
+}
+
+
+@pytest.mark.parametrize(("key", "hashed"), KNOWN.items())
+def test_the_hash_is_kafkas(key: bytes, hashed: int) -> None:
+    assert partition_of(key, 1_000) == (hashed & 0x7FFFFFFF) % 1_000
+
+
+@given(st.binary(max_size=64), st.integers(1, 1024))
+def test_partitions_are_those_of_kafka_python_and_aiokafka(key: bytes, partitions: int) -> None:
+    everything = list(range(partitions))
+    found = partition_of(key, partitions)
+    assert found == (kafka_python_murmur2(key) & 0x7FFFFFFF) % partitions
+    assert found == AiokafkaPartitioner()(key, everything, everything)
+
+
+class Broker:
+    """A producer that keeps what it is given; a batch holds 900,000 bytes."""
+
+    def __init__(self, refuses: str = "") -> None:
+        self.batches: list[tuple[str, int, list[tuple[bytes, bytes | None]]]] = []
+        self.refuses = refuses
+        self.acknowledged = 0
+
+    def create_batch(self) -> _Batch:
+        return _Batch()
+
+    async def send_batch(self, batch: _Batch, topic: str, partition: int) -> asyncio.Future[None]:
+        self.batches.append((topic, partition, batch.records))
+        return asyncio.ensure_future(self._acknowledge(topic))
+
+    async def _acknowledge(self, topic: str) -> None:
+        await asyncio.sleep(0)
+        if topic == self.refuses:
+            raise OSError(f"{topic} is away")
+        self.acknowledged += 1
+
+
+class _Batch:
+    def __init__(self) -> None:
+        self.records: list[tuple[bytes, bytes | None]] = []
+        self._size = 0
+
+    def append(self, *, key: bytes, value: bytes | None, timestamp: Any) -> object | None:
+        size = len(key) + len(value or b"")
+        if self._size + size > MAX_BATCH:
+            return None
+        self._size += size
+        self.records.append((key, value))
+        return self
+
+
+def send(broker: Any, records: list[Outgoing]) -> None:
+    asyncio.run(deliver(broker, records))
+
+
+def test_records_stay_in_order_within_a_partition_and_share_batches() -> None:
+    records = [Outgoing("t", n % 2, b"k", b"%d" % n) for n in range(6)]
+    broker = Broker()
+    send(broker, [*records, Outgoing("u", 0, b"gone", None)])
+    assert sorted(broker.batches) == [
+        ("t", 0, [(b"k", b"0"), (b"k", b"2"), (b"k", b"4")]),
+        ("t", 1, [(b"k", b"1"), (b"k", b"3"), (b"k", b"5")]),
+        ("u", 0, [(b"gone", None)]),
+    ]
+    assert broker.acknowledged == 3
+
+
+def test_a_full_batch_is_followed_by_another() -> None:
+    broker = Broker()
+    value = b"x" * (MAX_BATCH // 2 - 10)
+    send(broker, [Outgoing("t", 0, b"%d" % n, value) for n in range(3)])
+    assert [[key for key, _ in records] for _, _, records in broker.batches] == [
+        [b"0", b"1"],
+        [b"2"],
+    ]
+
+
+def test_a_record_larger_than_a_batch_is_named() -> None:
+    with pytest.raises(RecordTooLarge, match=r"900,001 bytes for topic t"):
+        send(Broker(), [Outgoing("t", 0, b"k", b"x" * MAX_BATCH)])
+
+
+def test_a_refusal_is_raised_once_nothing_is_under_way() -> None:
+    broker = Broker(refuses="t")
+    with pytest.raises(OSError, match="t is away"):
+        send(broker, [Outgoing("t", 0, b"k", b""), Outgoing("u", 0, b"k", b"")])
+    assert broker.acknowledged == 1
