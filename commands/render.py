@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -12,11 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from analytics.standing import Standing
-from analytics.timeline import Moment, Timeline
+from analytics.surveys import Period
 from deploy.local.demo import Outcome
+from schemas.outcome import AccountHealth
 
-_BANDS = ((50, "red"), (75, "yellow"), (101, "green"))
-_BAR = 24
+COLOURS = {"red": "red", "amber": "yellow", "green": "green"}
+_BANDS = ((51, "red"), (76, "yellow"), (101, "green"))  # the policy's defaults
+_BAR = 20
 
 
 def show_funnel(out: Console, steps: Sequence[tuple[str, int]]) -> None:
@@ -59,36 +60,41 @@ def show_customers(out: Console, found: Iterable[Standing]) -> None:
     out.print(table)
 
 
-def show_customer(out: Console, one: Standing, line: Timeline, as_of_ms: int) -> None:
-    """Health with its reasons and components, and the timeline by sessions."""
-    health = one.health
-    out.print(f"[bold]{escape(one.customer)}[/bold] as of {_clock(as_of_ms)}")
-    others = [name for name in one.identifiers if name != one.customer]
-    if others:
-        out.print(f"also {escape(', '.join(others))}")
-    out.print(
-        f"\nHealth {_health(health.score)}   sentiment {health.sentiment / 1000:+.2f}   "
-        f"distress {health.distress / 1000:.2f}   touchpoints {one.touchpoints:,}\n"
-    )
-    for reason in health.reasons():
-        out.print(f"  {escape(reason)}")
-    if health.causes:
-        out.print(f"  distress by {escape(', '.join(health.causes))}")
+def show_accounts(out: Console, found: Sequence[AccountHealth]) -> None:
+    """Every account, a line each, and why it stands where it does."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("Component", "Value", "Weight", "Points"):
-        table.add_column(name, justify="left" if name == "Component" else "right")
-    for component in health.components:
+    for name in ("Account", "Health", "Contacts", "Of them", "Why"):
+        table.add_column(name, justify="right" if name in ("Health", "Contacts") else "left")
+    for one in found:
+        bands = ", ".join(f"{n} {band}" for band, n in one.bands.items())
         table.add_row(
-            component.name,
-            f"{component.value:.2f}",
-            f"{component.weight:.1f}",
-            f"{component.contribution:.1f}",
+            escape(one.account),
+            f"[{COLOURS[one.band]}]{one.health} {one.band}[/]",
+            f"{one.contacts:,}",
+            bands,
+            escape("; ".join(one.reasons[1:])),
         )
     out.print(table)
-    for session in line.sessions:
-        out.print(f"[dim]{session.started:%Y-%m-%d %H:%M} UTC[/dim]")
-        for moment in session.moments:
-            _show_moment(out, moment)
+
+
+def show_surveys(out: Console, found: Sequence[Period]) -> None:
+    """NPS, CSAT and CES of every period, with how many answered."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("From", "NPS", "Answers", "CSAT", "Answers", "CES", "Easy", "Answers"):
+        table.add_column(name, justify="left" if name == "From" else "right")
+    for one in found:
+        measures, answers = one.measures, one.measures.answers
+        table.add_row(
+            one.start.isoformat(),
+            _figure(measures.nps, "+.0f"),
+            f"{answers['nps']:,}",
+            _figure(measures.csat, ".0f", "%"),
+            f"{answers['csat']:,}",
+            _figure(measures.ces, ".2f"),
+            _figure(measures.ces_easy, ".0f", "%"),
+            f"{answers['ces']:,}",
+        )
+    out.print(table)
 
 
 def show_status(out: Console, report: dict[str, Any]) -> None:
@@ -150,21 +156,8 @@ def show_demo(out: Console, outcome: Outcome) -> None:
     _counts(out, "\nOutreach before the complaint", outcome.outreach)
 
 
-def _show_moment(out: Console, moment: Moment) -> None:
-    told = {k: v for k, v in moment.fields.items() if k != "page"}
-    if "promised_at" in told:
-        told["promised_at"] = _clock(int(told["promised_at"]))
-    if moment.amount_minor:
-        told["amount"] = f"{moment.amount_minor / 100:,.2f} {moment.currency}"
-    details = " ".join(f"{name}={value}" for name, value in told.items())
-    mood = f"  [dim]{moment.sentiment / 1000:+.2f}[/dim]" if moment.text else ""
-    text = f"  “{escape(moment.text)}”" if moment.text else ""
-    out.print(
-        f"  {moment.occurred_at:%H:%M:%S}  [cyan]{moment.channel}:{moment.type}[/cyan]"
-        f"  {escape(details)}{text}{mood}",
-        highlight=False,
-        soft_wrap=True,
-    )
+def _figure(value: float | None, form: str, unit: str = "") -> str:
+    return "–" if value is None else f"{value:{form}}{unit}"
 
 
 def _counts(out: Console, title: str, counts: dict[str, int]) -> None:
@@ -179,7 +172,3 @@ def _health(score: int) -> str:
 
 def _share(part: int, whole: int) -> str:
     return f"{part / whole:.0%}" if whole else "–"
-
-
-def _clock(ms: int) -> str:
-    return f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M} UTC"
