@@ -56,6 +56,23 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
         fetched = await super()._getmany(active_partitions, timeout)
         return {tp: [records] for tp, records in fetched.items() if records}
 
+    def _new_offset(self, tp: TP) -> int | None:
+        """The offset after the newest chunk done: an agent finishes a partition's in order.
+
+        Faust looks for gaps between acknowledged offsets, of which chunks are full, and stops
+        committing a partition at those it did not notice, such as after a first chunk of one.
+        """
+        acked = self._acked[tp]
+        if not acked:
+            return None
+        newest: int = max(acked)
+        acked.clear()
+        self._acked_index[tp].clear()
+        return newest + 1
+
+    async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+        """Nothing: between the last offsets of chunks there is always one."""
+
     def _to_message(self, tp: TP, record: Any) -> ConsumerMessage:
         chunk: Chunk = record
         message = super()._to_message(tp, chunk[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -34,7 +35,9 @@ def record(offset: int) -> Any:
 @pytest.fixture
 def consumer() -> ChunkConsumer:
     """One without a broker: what it turns fetches into needs none."""
-    return object.__new__(ChunkConsumer)
+    found = object.__new__(ChunkConsumer)
+    found.app = SimpleNamespace(consumer_generation_id=1)
+    return found
 
 
 def test_a_chunk_is_one_message_that_acknowledges_its_last_offset(consumer: ChunkConsumer) -> None:
@@ -57,6 +60,19 @@ def test_a_fetch_is_one_chunk_for_each_partition_that_has_records(
     monkeypatch.setattr(driver.Consumer, "_getmany", getmany)
     found = asyncio.run(consumer._getmany(None, 0.1))
     assert found == {one: [fetched[one]], two: [fetched[two]]}
+
+
+@pytest.mark.parametrize("ends", [[0, 40], [136, 198], [0, 1, 7], [5]])
+def test_the_newest_chunk_done_is_what_is_committed(
+    consumer: ChunkConsumer, ends: list[int]
+) -> None:
+    tp = TP("touchpoints", 0)
+    consumer._acked, consumer._acked_index = defaultdict(list), defaultdict(set)
+    for end in ends:
+        consumer._acked[tp].append(end)
+        consumer._acked_index[tp].add(end)
+        assert consumer._new_offset(tp) == end + 1
+        assert consumer._new_offset(tp) is None
 
 
 def test_the_transport_builds_chunk_consumers() -> None:
