@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import click
 
-from commands import inspect, local, operate, send
+from commands import identity, inspect, local, model, operate, reconcile, send
 from commands.shell import Shell
 
 
@@ -19,6 +20,9 @@ def main(context: click.Context, data: Path | None, debug: bool) -> None:
 
     Verbs find Kafka and ClickHouse by JOURNEY_* settings, or by the data folder of a local stack.
     """
+    for client in ("aiokafka", "clickhouse_driver", "kafka"):
+        # Their failures reach people as our one line; without a handler they would be printed.
+        logging.getLogger(client).addHandler(logging.NullHandler())
     context.obj = Shell(data=data, debug=debug)
 
 
@@ -30,7 +34,13 @@ for command in (
     inspect.funnel,
     inspect.customer,
     inspect.customers,
+    inspect.accounts,
+    inspect.survey,
     inspect.status,
+    model.fit_value,
+    model.rescore,
+    identity.identity,
+    reconcile.reconcile,
     operate.setup,
     operate.worker,
     operate.sink,

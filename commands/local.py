@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -15,28 +15,30 @@ import click
 from rich.progress import Progress
 
 from commands.render import show_demo
-from commands.shell import Shell, bar, err, out, print_json, verb
+from commands.shell import Refused, Shell, bar, err, out, print_json, verb
 from deploy.local import demo as demonstration
 from deploy.local.stack import Stack
+from schemas.settings import KEY_FILE
 
-_data = click.option("--data", type=click.Path(path_type=Path), help="Folder of the stack.")
+_INTERRUPTED = 130  # as shells report SIGINT
 _port_base = click.option("--port-base", type=int, help="First of the ports; else free ones.")
-_workers = click.option("--workers", default=1, show_default=True, help="Worker processes.")
+_workers = click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes."
+)
 
 
 @click.command()
-@_data
 @_port_base
 @_workers
 @click.option("--fresh", is_flag=True, help="Start with an empty ledger.")
 @verb
-def up(shell: Shell, data: Path | None, port_base: int | None, workers: int, fresh: bool) -> None:
+def up(shell: Shell, port_base: int | None, workers: int, fresh: bool) -> None:
     """Run broker, database, workers and sink until Ctrl-C.
 
     Starting again on the same data goes on: the embedded broker forgets, so state is rebuilt
     from the ledger.
     """
-    with _running(shell, data, port_base, workers, fresh) as stack:
+    with _running(shell, None, port_base, workers, fresh) as stack:
         settings = stack.settings
         out.print(f"Kafka       {settings.kafka}")
         out.print(f"ClickHouse  {settings.clickhouse.get_secret_value()}")
@@ -48,7 +50,6 @@ def up(shell: Shell, data: Path | None, port_base: int | None, workers: int, fre
 
 
 @click.command()
-@_data
 @_port_base
 @_workers
 @click.option("--touchpoints", default=20_000, show_default=True, help="Touchpoints to send.")
@@ -60,7 +61,6 @@ def up(shell: Shell, data: Path | None, port_base: int | None, workers: int, fre
 @verb
 def demo(
     shell: Shell,
-    data: Path | None,
     port_base: int | None,
     workers: int,
     touchpoints: int,
@@ -72,10 +72,11 @@ def demo(
 ) -> None:
     """Simulate customers and watch them flow through a stack of its own.
 
-    With --once, exit code 0 means that every unique valid touchpoint sent can be queried and none
-    is counted twice.
+    The folder of a demonstration is emptied first. With --once, exit code 0 means that every
+    unique valid touchpoint sent can be queried and none is counted twice.
     """
-    folder = data or shell.settings().data / "demo"
+    folder = _own_folder(shell.data or shell.settings().data / "demo")
+    outcome: demonstration.Outcome | None = None
     with _running(shell, folder, port_base, workers, fresh=True) as stack:
         with bar() as progress:
             sent = progress.add_task("sent", total=touchpoints)
@@ -92,7 +93,20 @@ def demo(
             show_demo(out, outcome)
         if not once:
             _go_on(stack, customers, seed, as_json)
+    if outcome is None:
+        raise SystemExit(_INTERRUPTED)
     raise SystemExit(0 if outcome.exact else 1)
+
+
+def _own_folder(folder: Path) -> Path:
+    """The folder, which a demonstration may empty: it made it, or there is no ledger in it."""
+    mark = folder / "demo"
+    if (folder / KEY_FILE).exists() and not mark.exists():
+        raise Refused(f"{folder} has a ledger of its own: choose another folder with --data")
+    with suppress(OSError):  # starting the stack tells what is wrong
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    return folder
 
 
 def _go_on(stack: Stack, customers: int, seed: int, as_json: bool) -> None:
@@ -120,19 +134,26 @@ def _running(
         try:
             stack.start(fresh)
         except KeyboardInterrupt:
-            raise SystemExit(130) from None
+            raise SystemExit(_INTERRUPTED) from None
     try:
         yield stack
     except KeyboardInterrupt:
         err.print("stopping", highlight=False)
     finally:
-        stack.stop()
+        try:
+            stack.stop()
+        except KeyboardInterrupt:  # twice: without waiting for what is on its way
+            stack.stop(drain=False)
 
 
 def _reporter(progress: Progress, task: Any) -> Any:
+    told = ""
+
     def report(doing: str, done: int, of: int) -> None:
+        nonlocal told
         progress.update(task, description=doing, completed=done, total=of or None)
-        if progress.finished or not progress.live.is_started:
+        if doing != told and (progress.finished or not progress.live.is_started):
+            told = doing
             stamp = datetime.now(UTC).strftime("%H:%M:%S")
             err.print(f"{stamp} {doing}", highlight=False)
 

@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from commands.shell import Refused, Shell, bar, err, out, print_json, verb
+from commands.shell import Refused, Shell, bar, err, ledger, out, print_json, verb
 from producers.importer import ImportReport, import_file
 from producers.mapping import load_mapping
 from producers.publisher import Publisher
@@ -58,6 +58,8 @@ def import_(
         )
     if wait:
         wait_until_read(settings)
+        with ledger(settings) as client:
+            client.execute("SYSTEM RELOAD DICTIONARY customer_of")
     seconds = time.monotonic() - began
     for line in report.rejected:
         err.print(line, highlight=False, soft_wrap=True, markup=False)

@@ -25,6 +25,7 @@ from producers.publisher import PublishError
 from schemas.settings import Settings, SettingsError, load
 from sinks.clickhouse import connect
 from sinks.migrate import MigrationError
+from sinks.writer import WriterError
 from streams.cluster import BrokerUnavailable, GroupInUse
 from streams.policy import PolicyError
 
@@ -43,6 +44,7 @@ _OURS: Final = (
     SettingsError,
     StackError,
     UnknownIdentifier,
+    WriterError,
 )
 
 

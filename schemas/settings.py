@@ -83,7 +83,7 @@ def load(environ: Mapping[str, str] = os.environ, data: Path | None = None) -> S
         recorded = json.loads((folder / STACK_FILE).read_text())["settings"]
     except (FileNotFoundError, NotADirectoryError):
         recorded = {}
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         raise SettingsError(
             f"{folder / STACK_FILE} is not what `journey up` wrote: remove it"
         ) from None

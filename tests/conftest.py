@@ -1,4 +1,4 @@
-"""Fixtures of real servers: one database for the session, an empty broker for each test."""
+"""No network but loopback, and that for integration tests only; fixtures of real servers."""
 
 from __future__ import annotations
 
@@ -6,10 +6,22 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from pytest_socket import disable_socket, socket_allow_hosts
 
+from deploy.local.stack import Stack
+from schemas.settings import load
 from tests.servers import running_broker, running_clickhouse
 
 _databases = count()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before any fixture; pytest-socket gives the network back after every test."""
+    if item.get_closest_marker("integration"):
+        socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
+    else:
+        disable_socket(allow_unix_socket=True)
 
 
 @pytest.fixture(scope="session")
@@ -28,3 +40,15 @@ def clickhouse_url(clickhouse_port: int) -> str:
 def broker_port() -> Iterator[int]:
     with running_broker() as port:
         yield port
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A running stack of four partitions, shared: tests look at their own customers only."""
+    settings = load({}, data=tmp_path_factory.mktemp("stack"))
+    running = Stack(settings, workers=1, port_base=None, report=lambda *_: None)
+    running.start(fresh=False)
+    try:
+        yield running
+    finally:
+        running.stop(drain=False)

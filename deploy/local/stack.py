@@ -10,6 +10,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any, Final
 
 from pydantic import SecretStr
@@ -21,12 +22,13 @@ from deploy.local.scrape import scrape, total
 from schemas.settings import KEY_FILE, PREFIX, STACK_FILE, Settings
 from schemas.topics import TOUCHPOINTS
 from sinks.clickhouse import prepare
-from streams.cluster import declare, unread
+from streams.cluster import SINK, BrokerUnavailable, declare, unread
 
 HOST: Final = "127.0.0.1"
 _LOCK: Final = "stack.lock"
 _RESTART_PAUSE: Final = 1.0
 _DRAIN_SECONDS: Final = 60.0
+_RESTORE_SECONDS: Final = 600.0
 
 # What the stack is doing now, for people: a phrase, and (done, of) where it takes long.
 Report = Callable[[str, int, int], None]
@@ -77,7 +79,10 @@ class Stack:
             raise
 
     def watch(self) -> None:
-        """Restart what has died. Where the broker died, rebuild from the ledger: it forgets."""
+        """Restart what has died. Where the broker died, rebuild from the ledger: it forgets.
+
+        Raises StackError where a part does not come up again.
+        """
         dead = [name for name, part in self._parts.items() if part.returncode() is not None]
         if not dead:
             return
@@ -85,26 +90,44 @@ class Stack:
         for name in dead:
             self._report(f"{name} ended with {self._parts[name].returncode()}, restarting", 0, 0)
         time.sleep(_RESTART_PAUSE)
-        if "broker" in dead:
-            self._stop_parts()
-            self._start()
-            return
+        try:
+            if "broker" in dead:
+                self._stop_parts(seconds=3)  # they cannot commit without a broker
+                self._start()
+            else:
+                self._restart(dead)
+        except StartFailed as error:
+            raise StackError(str(error)) from error
+
+    def _restart(self, dead: list[str]) -> None:
         for name in dead:
             self._launch(name)
         self._record(ready=True)
+        if "clickhouse" in dead:
+            self._wait_for_clickhouse()
 
     def stop(self, drain: bool = True) -> None:
         """Stop in order of flow. With `drain`, first let all that was sent reach the ledger."""
-        if drain and {"broker", "sink"} <= self._parts.keys():
-            self._report("draining", 0, 0)
-            deadline = time.monotonic() + _DRAIN_SECONDS
-            while time.monotonic() < deadline and any(unread(self.settings).values()):
+        try:
+            if drain and {"broker", "sink"} <= self._parts.keys():
+                self._report("draining", 0, 0)
+                self._drain()
+        finally:
+            self._stop_parts(seconds=15)
+            (self._folder / STACK_FILE).unlink(missing_ok=True)
+            if self._lock is not None:
+                self._lock.close()
+                self._lock = None
+
+    def _drain(self) -> None:
+        """Wait for the ledger to have everything; there is nothing to wait for without a broker."""
+        deadline = time.monotonic() + _DRAIN_SECONDS
+        with suppress(BrokerUnavailable, StackError):
+            while self._parts["broker"].returncode() is None and time.monotonic() < deadline:
+                self.watch()
+                if not any(unread(self.settings).values()):
+                    return
                 time.sleep(0.1)
-        self._stop_parts()
-        (self._folder / STACK_FILE).unlink(missing_ok=True)
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
 
     def _claim(self, fresh: bool) -> None:
         try:
@@ -135,7 +158,7 @@ class Stack:
         self._launch("broker")
         self._launch("clickhouse")
         self._parts["broker"].wait_until(lambda: is_open(self._broker_port), 15)
-        self._parts["clickhouse"].wait_until(lambda: is_open(self._clickhouse_port), 60)
+        self._wait_for_clickhouse()
         prepare(self.settings.clickhouse.get_secret_value())
         declare(self.settings)
         stored = ledger_size(self.settings)
@@ -150,7 +173,16 @@ class Stack:
         # The group is ready when its members own every partition between them.
         newest = self._parts[names[-1]]
         newest.wait_until(lambda: self._assigned() >= self.settings.partitions, 60)
+        if stored:
+            self._report("storing state", 0, 0)
+            self._parts["sink"].wait_until(self._is_stored, _RESTORE_SECONDS)
         self._record(ready=True)
+
+    def _wait_for_clickhouse(self) -> None:
+        self._parts["clickhouse"].wait_until(lambda: is_open(self._clickhouse_port), 60)
+
+    def _is_stored(self) -> bool:
+        return not any(n for (group, _), n in unread(self.settings).items() if group == SINK)
 
     def metrics(self) -> list[str]:
         """The metrics pages of workers and sink."""
@@ -168,9 +200,12 @@ class Stack:
             f"{PREFIX}CLICKHOUSE": settings.clickhouse.get_secret_value(),
             f"{PREFIX}PARTITIONS": str(settings.partitions),
             f"{PREFIX}PHONE_REGION": settings.phone_region,
+            f"{PREFIX}OWN_CONTACTS": settings.own_contacts,
             f"{PREFIX}METRICS_PORT": str(metrics_port),
             f"{PREFIX}IDENTITY_KEY": settings.identity_key_bytes().decode(),
         }
+        if settings.health_file is not None:
+            environ[f"{PREFIX}HEALTH_FILE"] = str(settings.health_file.absolute())
         log = self._folder / "logs" / f"{name}.log"
         self._parts[name] = Process(name, command, environ, log)
 
@@ -196,6 +231,8 @@ class Stack:
                 "kafka": self.settings.kafka,
                 "clickhouse": self.settings.clickhouse.get_secret_value(),
                 "partitions": self.settings.partitions,
+                "phone_region": self.settings.phone_region,
+                "own_contacts": self.settings.own_contacts,
             },
             "processes": {name: part.pid for name, part in self._parts.items()},
             "metrics": {
@@ -203,14 +240,17 @@ class Stack:
                 **{f"worker-{n + 1}": port for n, port in enumerate(self._worker_ports)},
             },
         }
-        (self._folder / STACK_FILE).write_text(json.dumps(found, indent=2) + "\n")
+        # Others read it at any moment: whole or not at all.
+        new = self._folder / f"{STACK_FILE}.new"
+        new.write_text(json.dumps(found, indent=2) + "\n")
+        new.replace(self._folder / STACK_FILE)
 
-    def _stop_parts(self) -> None:
+    def _stop_parts(self, seconds: float) -> None:
         workers = [name for name in self._parts if name.startswith("worker")]
         for name in (*workers, "sink", "clickhouse", "broker"):
             part = self._parts.pop(name, None)
             if part is not None:
-                part.stop(seconds=15)
+                part.stop(seconds)
 
 
 def recorded(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -18,11 +15,10 @@ from streams.core.value_fit import (
     fit_spend,
     purchases_likelihood,
 )
+from tests.datasets import lifetimes
 
 pytestmark = pytest.mark.integration
 
-PACKAGE = "lifetimes==0.11.3"
-FOLDER = Path(__file__).parents[2] / "build" / "datasets"
 # Fader, Hardie & Lee (2005), table 2; Fader & Hardie (2013), section 4.
 PUBLISHED = (0.243, 4.414, 0.793, 2.426)
 PUBLISHED_SPEND = (6.25, 3.74, 15.44)
@@ -33,13 +29,7 @@ LIFETIMES_SPEND = (6.248802, 3.744588, 15.447748)
 
 @pytest.fixture(scope="module")
 def wheel() -> ZipFile:
-    """The package's wheel, read and never installed; downloaded once into `build/`."""
-    found = sorted(FOLDER.glob("[Ll]ifetimes-*.whl"))
-    if not found:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", PACKAGE]
-        subprocess.run([*command, "--dest", str(FOLDER)], check=True, capture_output=True)
-        found = sorted(FOLDER.glob("[Ll]ifetimes-*.whl"))
-    return ZipFile(found[0])
+    return lifetimes()
 
 
 def rows(wheel: ZipFile, name: str) -> list[dict[str, str]]:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
+from streams.core.guards import FAN_OUT, SHARED
+from streams.core.identifiers import PRECEDENCE
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,6 +42,13 @@ def test_readme_names_only_verbs_that_exist() -> None:
 
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL))
-    verbs = set(re.findall(r"journey (?:--data \S+ )?([a-z]+)", blocks))
+    verbs = set(re.findall(r"journey (?:--data \S+ )?([a-z][a-z-]+)", blocks))
     assert verbs
     assert verbs <= set(main.commands)
+
+
+def test_identity_tells_the_kinds_in_order_and_how_many_they_may_meet() -> None:
+    documented = [(kind, met.split()[0]) for kind, _, met, _ in rows("docs/identity.md", "Kind")]
+    assert documented == [(kind, f"{FAN_OUT[kind]:,}") for kind in PRECEDENCE]
+    shared = {row[0] for row in rows("docs/identity.md", "Kind") if row[3] == "joins nobody"}
+    assert shared == SHARED

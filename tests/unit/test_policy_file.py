@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from streams.core.policy import WEIGHTS, Policy
-from streams.policy import PolicyError, load_policy
+from streams.core.policy import WEIGHTS, Policy, SpendModel, ValueModel
+from streams.policy import PolicyError, load_policy, save_value
 
 GOOD = """
 half_life = 20
@@ -86,3 +86,41 @@ def test_mistakes_name_the_file_the_key_and_the_fix(
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(PolicyError, match=r"none\.toml: No such file .*; create it or unset"):
         load_policy(tmp_path / "none.toml")
+
+
+FITTED = ValueModel(0.5, 4.0, 0.7, 2.0, spend={"USD": SpendModel(6.0, 3.0, 15.0, 900.0)})
+
+
+def test_a_fitted_value_replaces_only_the_value_tables(tmp_path: Path) -> None:
+    path = tmp_path / "health.toml"
+    path.write_text(
+        "# ours\nred = 40\n\n[value]\nr = 9.0 # old\n\n[value.spend.EUR]\np = 1\nq = 2\nv = 3\n"
+        'high = 4\n\n# who matters\n[roles]\nuser = 2\n\n[segments."at risk"]\nsurvey = 1\n'
+    )
+    save_value(path, FITTED)
+    policy = load_policy(path)
+    assert policy.value == FITTED
+    assert (policy.red, policy.roles, policy.segments) == (
+        40,
+        {"user": 2},
+        {"at risk": {"survey": 1}},
+    )
+    text = path.read_text()
+    assert text.startswith("# ours\nred = 40\n\n# who matters\n[roles]\n")
+    save_value(path, FITTED)
+    assert path.read_text() == text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_fitted_value_makes_a_file_of_its_own(tmp_path: Path) -> None:
+    save_value(tmp_path / "new.toml", FITTED)
+    assert load_policy(tmp_path / "new.toml").value == FITTED
+
+
+@pytest.mark.parametrize("source", ["value = { r = 1.0 }\n", "value.r = 1.0\n"])
+def test_a_value_that_is_no_table_is_left_alone(tmp_path: Path, source: str) -> None:
+    path = tmp_path / "health.toml"
+    path.write_text(source)
+    with pytest.raises(PolicyError, match=r"\[value\]"):
+        save_value(path, FITTED)
+    assert path.read_text() == source
