@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from clickhouse_driver import Client
+
+from analytics.ledger import MILLISECONDS
 
 SESSION_GAP: Final = timedelta(minutes=30)
 
@@ -61,10 +63,17 @@ ORDER BY identifier
 _MOMENTS: Final = f"""
 SELECT {", ".join(field.name for field in fields(Moment))}
 FROM touchpoints FINAL
-WHERE anchor IN %(anchors)s
+WHERE anchor IN %(anchors)s AND {MILLISECONDS} <= %(until_ms)s
 ORDER BY occurred_at DESC, event_id DESC
 LIMIT %(newest)s
 """
+# What the company wrote in a chat is not the customer's.
+_SPOKEN: Final = """
+SELECT countIf(startsWith(language, 'fa')), count()
+FROM touchpoints FINAL
+WHERE anchor IN %(anchors)s AND text != '' AND fields['direction'] != 'outbound'
+"""
+_EVER: Final = (1 << 53) - 1
 
 
 def customer_of(client: Client, identifier: str) -> str:
@@ -83,14 +92,33 @@ def identifiers_of(client: Client, customer: str) -> list[str]:
 
 
 def timeline(
-    client: Client, identifier: str, *, newest: int = 1_000, gap: timedelta = SESSION_GAP
+    client: Client,
+    identifier: str,
+    *,
+    newest: int = 1_000,
+    gap: timedelta = SESSION_GAP,
+    until_ms: int | None = None,
 ) -> Timeline:
-    """The newest touchpoints of the customer that a normalised `kind:value` belongs to."""
+    """The newest touchpoints of the customer that a normalised `kind:value` belongs to.
+
+    None later than `until_ms` (epoch ms) where it is given.
+    """
     customer = customer_of(client, identifier)
     identifiers = identifiers_of(client, customer)
-    rows = client.execute(_MOMENTS, {"anchors": tuple(identifiers), "newest": newest})
+    asked = {
+        "anchors": tuple(identifiers),
+        "newest": newest,
+        "until_ms": _EVER if until_ms is None else until_ms,
+    }
+    rows = client.execute(_MOMENTS, asked)
     moments = [Moment(*row) for row in reversed(rows)]
     return Timeline(customer, tuple(identifiers), tuple(sessions(moments, gap)))
+
+
+def spoken(client: Client, identifiers: Sequence[str]) -> Literal["en", "fa"]:
+    """The language of most of a customer's texts: Persian in either script, else English."""
+    persian, texts = client.execute(_SPOKEN, {"anchors": tuple(identifiers)})[0]
+    return "fa" if 2 * persian > texts else "en"
 
 
 def sessions(moments: Iterable[Moment], gap: timedelta = SESSION_GAP) -> list[Session]:

@@ -1,4 +1,4 @@
-"""`journey funnel`, `customer`, `customers` and `status`: what the ledger and the stack say."""
+"""`journey funnel`, `customer` and the other verbs that tell what ledger and stack say."""
 
 from __future__ import annotations
 
@@ -9,18 +9,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
+import msgspec
 from clickhouse_driver import Client
 
 from analytics.customers import StoredCustomer
 from analytics.funnel import funnel as count_funnel
 from analytics.lookup import find
-from analytics.standing import Standing, standing, standings
+from analytics.standing import Standing, history, standing, standings
+from analytics.standing import accounts as roll_up
 from analytics.status import status as count_stored
-from analytics.timeline import customer_of, identifiers_of, timeline
-from commands.render import show_customer, show_customers, show_funnel, show_status
+from analytics.surveys import Length, periods
+from analytics.timeline import customer_of, identifiers_of, spoken, timeline
+from commands.customer_view import show_customer
+from commands.render import show_accounts, show_customers, show_funnel, show_status, show_surveys
 from commands.shell import Shell, ledger, out, print_json, verb
 from deploy.local.stack import recorded
 from streams.cluster import unread
+from streams.core.phrases import Language
 from streams.core.policy import Policy
 from streams.core.resolve import to_ms
 from streams.policy import load_policy
@@ -62,7 +67,7 @@ class Moment(click.ParamType):
         return to_ms(moment)
 
 
-_as_of = click.option("--as-of", type=Moment(), help="As of this time; now by default.")
+as_of_option = click.option("--as-of", type=Moment(), help="As of this time; now by default.")
 
 
 @click.command()
@@ -85,12 +90,24 @@ def funnel(shell: Shell, steps: tuple[str, ...], window: float, as_json: bool) -
 
 @click.command()
 @click.argument("identifier")
-@_as_of
+@as_of_option
 @click.option("--newest", default=50, show_default=True, help="Touchpoints to show.")
+@click.option(
+    "--lang",
+    type=click.Choice(["fa", "en"]),
+    help="Language of the reasons; by default the one the customer mostly writes in.",
+)
 @_json
 @verb
-def customer(shell: Shell, identifier: str, as_of: int | None, newest: int, as_json: bool) -> None:
-    """One customer: the timeline, and the health with its reasons.
+def customer(
+    shell: Shell,
+    identifier: str,
+    as_of: int | None,
+    newest: int,
+    lang: Language | None,
+    as_json: bool,
+) -> None:
+    """One customer: the health with its history and reasons, and the timeline.
 
     The identifier is `kind:value`, or just a phone number, an e-mail or a customer id.
     """
@@ -100,24 +117,31 @@ def customer(shell: Shell, identifier: str, as_of: int | None, newest: int, as_j
     with ledger(settings) as client:
         name = find(client, identifier, settings.identity_key_bytes(), settings.phone_region)
         found = _standing(client, customer_of(client, name), as_of_ms, policy)
-        line = timeline(client, name, newest=newest)
+        line = timeline(client, name, newest=newest, until_ms=as_of)
+        lang = lang or spoken(client, found.identifiers)
+    record, (step, points) = found.row(policy), history(found, policy)
     if as_json:
         print_json(
             found.as_json()
             | {
                 "as_of": as_of_ms,
+                "band": policy.band(record.health),
+                "segment": record.segment,
+                "account": record.account,
+                "role": record.role,
+                "history": {"step": step, "points": [asdict(point) for point in points]},
                 "components": [_component(c) for c in found.health.components],
-                "reasons": found.health.reasons(),
+                "reasons": found.health.reasons(language=lang),
                 "causes": found.health.causes,
                 "sessions": [asdict(session) for session in line.sessions],
             }
         )
     else:
-        show_customer(out, found, line, as_of_ms)
+        show_customer(out, found, record, step, points, line, policy, lang)
 
 
 @click.command()
-@_as_of
+@as_of_option
 @_json
 @verb
 def customers(shell: Shell, as_of: int | None, as_json: bool) -> None:
@@ -135,6 +159,42 @@ def customers(shell: Shell, as_of: int | None, as_json: bool) -> None:
                 print_json(one.as_json())
         else:
             show_customers(out, found)
+
+
+@click.command()
+@as_of_option
+@_json
+@verb
+def accounts(shell: Shell, as_of: int | None, as_json: bool) -> None:
+    """Companies by their contacts: red where the weakest critical contact is red.
+
+    The one that needs attention first; with --json, one object a line.
+    """
+    settings = shell.settings()
+    policy = load_policy(settings.health_file)
+    as_of_ms = _now_ms() if as_of is None else as_of
+    with ledger(settings) as client:
+        found = roll_up(standings(client, as_of_ms, policy), policy)
+    if as_json:
+        for one in found:
+            print_json(msgspec.structs.asdict(one))
+    else:
+        show_accounts(out, found)
+
+
+@click.command()
+@click.option("--period", type=click.Choice(["month", "week"]), default="month", show_default=True)
+@_json
+@verb
+def survey(shell: Shell, period: Length, as_json: bool) -> None:
+    """NPS, CSAT and CES by period, from the raw answers; definitions in docs/health.md."""
+    with ledger(shell.settings()) as client:
+        found = periods(client, period)
+    if as_json:
+        for one in found:
+            print_json(one.as_json())
+    else:
+        show_surveys(out, found)
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
@@ -17,6 +17,7 @@ from schemas.settings import Settings
 
 WORKERS: Final = "journey"
 _FETCH_SECONDS: Final = 10.0
+_BOOTSTRAP_MS: Final = 5_000
 SINK: Final = "journey-sink"
 # consumer group -> topics it reads, in order of flow
 READERS: Final = {
@@ -45,7 +46,9 @@ class GroupInUse(Exception):
 def administer(settings: Settings) -> Iterator[KafkaAdminClient]:
     """An admin client, closed at the end; BrokerUnavailable where Kafka does not answer."""
     try:
-        admin = KafkaAdminClient(bootstrap_servers=settings.kafka)
+        admin = KafkaAdminClient(
+            bootstrap_servers=settings.kafka, bootstrap_timeout_ms=_BOOTSTRAP_MS
+        )
     except KafkaError as error:
         raise BrokerUnavailable(
             f"Kafka at {settings.kafka} does not answer: is it up? (JOURNEY_KAFKA)"
@@ -109,10 +112,37 @@ def commit(settings: Settings, group: str, offsets: Mapping[tuple[str, int], int
         raise GroupInUse(f"group {group}: {', '.join(refused)}; stop its members first")
 
 
+def latest(settings: Settings, topic: topics.Topic, keys: Collection[str]) -> dict[str, bytes]:
+    """The newest value of those keys of a compacted topic that have one: what a worker starts from.
+
+    Reads the whole topic. Raises BrokerUnavailable where that stands still.
+    """
+    wanted = {key.encode(): key for key in keys}
+    found: dict[str, bytes | None] = {}
+    with _consumer(settings) as consumer:
+        ends = {tp: end for tp, end in _ends(consumer).items() if end and tp.topic == topic.name}
+    with _consumer(settings, fetch_bytes=1 << 20) as consumer:
+        consumer.assign(list(ends))
+        for tp in ends:
+            consumer.seek(tp, 0)
+        deadline = time.monotonic() + _FETCH_SECONDS
+        while any(consumer.position(tp) < end for tp, end in ends.items()):
+            for records in consumer.poll(timeout_ms=100).values():
+                deadline = time.monotonic() + _FETCH_SECONDS
+                found |= {wanted[r.key]: r.value for r in records if r.key in wanted}
+            if time.monotonic() > deadline:
+                raise BrokerUnavailable("Kafka does not answer fetches: see the broker's log")
+    return {key: value for key, value in found.items() if value is not None}
+
+
 @contextmanager
-def _consumer(settings: Settings) -> Iterator[KafkaConsumer]:
+def _consumer(settings: Settings, fetch_bytes: int = 1) -> Iterator[KafkaConsumer]:
     # One batch of a partition is enough to learn its end.
-    consumer = KafkaConsumer(bootstrap_servers=settings.kafka, max_partition_fetch_bytes=1)
+    consumer = KafkaConsumer(
+        bootstrap_servers=settings.kafka,
+        max_partition_fetch_bytes=fetch_bytes,
+        auto_offset_reset="earliest",
+    )
     try:
         yield consumer
     finally:

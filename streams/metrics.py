@@ -117,7 +117,8 @@ HEALTH_SECONDS: Final = Histogram(
     "journey_health_seconds", "Touchpoint received to health published.", buckets=_LATENCY
 )
 
-# Sentiment of texts, −1..1, by channel and language; the labels are the contract's and the scorer's
+# Sentiment of texts, −1..1, by channel and language; le="+Inf" is their number, since Prometheus
+# has neither sum nor count for buckets below zero
 SENTIMENT: Final = BulkHistogram(
     "journey_text_sentiment",
     "Sentiment of texts, -1 to 1.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -12,6 +13,7 @@ import msgspec
 
 from streams.core.policy import WEIGHTS, Policy, SpendModel, ValueModel
 from streams.core.value import SEGMENTS
+from streams.core.value_fit import to_toml
 
 _POSITIVE: Final = (
     "half_life",
@@ -23,6 +25,7 @@ _POSITIVE: Final = (
     "idle_floor",
 )
 _NOT_NEGATIVE: Final = ("contact_window", "promise_window", "recency_grace")
+_HEADER: Final = re.compile(r"\s*\[\[?\s*[\"']?([\w-]+)")
 _SPEND: Final = ("p", "q", "v", "high")
 
 
@@ -57,6 +60,46 @@ def load_policy(path: Path | None) -> Policy:
     if not 0 <= policy.red < policy.amber < 100:
         raise PolicyError(f"{path}: red, amber: need 0 ≤ red < amber < 100")
     return policy
+
+
+def with_value(source: str, model: ValueModel) -> str:
+    """The text of a policy file with its `[value]` tables replaced; everything else stays.
+
+    Raises PolicyError where the value stands there in another form than as tables.
+    """
+    kept: list[str] = []
+    comments: list[str] = []  # that end a [value] table: they belong to what comes after it
+    inside = False
+    for line in source.splitlines():
+        if header := _HEADER.match(line):
+            inside = header[1] == "value"
+        if not inside:
+            kept += [*comments, line]
+            comments = []
+        elif line.startswith("#"):
+            comments.append(line)
+        elif line.strip():
+            comments = []
+    kept += comments
+    body = "\n".join(kept).rstrip()
+    text = f"{body}\n\n{to_toml(model)}" if body else to_toml(model)
+    try:
+        before, after = tomllib.loads(source), tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise PolicyError(f"the policy file: {error}; write value as [value] tables") from None
+    if {**before, "value": None} != {**after, "value": None}:
+        raise PolicyError("the policy file: its [value] cannot be told apart; move it to the end")
+    return text
+
+
+def save_value(path: Path, model: ValueModel) -> None:
+    """Write a fitted model to a policy file, whole or not at all. Raises PolicyError, OSError."""
+    source = path.read_text(encoding="utf-8") if path.exists() else ""
+    text = with_value(source, model)
+    new = path.with_name(f"{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    load_policy(new)
+    new.replace(path)
 
 
 def _settled(given: dict[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ async def rebuild(
             done += state.part.n
             progress(done)
         decode = msgspec.json.Decoder(PartUpdate).decode
-        memory = _by_customer(reached, identities)
+        memory = by_customer(reached, identities)
         for customer, values in parts.items():
             customer_state = CustomerState()
             for value in values:
@@ -110,7 +110,7 @@ async def rebuild(
 _NOT_NEWS = {topics.LINKS.name, topics.MEMBERS.name, topics.PARTS.name}
 
 
-def _by_customer(
+def by_customer(
     reached: Mapping[str, Mapping[str, int]], identities: Identities
 ) -> dict[str, dict[str, int]]:
     """The latest decision of each rule by present customer."""

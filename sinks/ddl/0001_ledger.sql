@@ -1,6 +1,9 @@
 -- The ledger: one row for each touchpoint, never changed. A replayed touchpoint is the same row
 -- again and merges away; readers that count rows use FINAL.
 --
+-- A row that `journey rescore` wrote carries when as its version; a row of the sink has none, so a
+-- replay does not undo a rescoring.
+--
 -- One partition a year: an insert makes one part for each partition it touches and is refused
 -- beyond 100 of them, and touchpoints may arrive late by years. Months since 1970 would be 680.
 --
@@ -27,8 +30,9 @@ CREATE TABLE IF NOT EXISTS touchpoints
     amount_minor Int64 CODEC(ZSTD(1)),
     currency     LowCardinality(String),
     properties   String CODEC(ZSTD(1)),
-    received_at  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+    received_at  DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
+    rescored_at  DateTime64(3, 'UTC') DEFAULT 0 CODEC(Delta, ZSTD(1))
 )
-ENGINE = ReplacingMergeTree
+ENGINE = ReplacingMergeTree(rescored_at)
 PARTITION BY toYear(occurred_at)
 ORDER BY (anchor, occurred_at, event_id);

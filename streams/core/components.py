@@ -33,13 +33,14 @@ NEUTRAL: Final = {
 
 def values(e: Evidence, policy: Policy) -> tuple[float, ...]:
     """The value of every component, in the order of `NEUTRAL`."""
-    idle = _idle(e)
+    idle = e.today - e.last_visit if e.visits else _idle(e)
     lively = idle <= policy.idle_floor and idle <= policy.recency_grace
+    burden, promises = e.toil.burden, e.promises
     return (
         0.5 + 0.5 * mean_sentiment(e) if e.texts else 0.5,
         0.5 + 0.5 * _mean_answer(e) if e.answers else 0.5,
-        2.0 ** (-e.toil.burden / _BURDEN) if e.toil.burden else 1.0,
-        (e.kept + e.late_credit + UNIT) / (e.promises + UNIT) if e.promises else 1.0,
+        2.0 ** (-burden / _BURDEN) if burden else 1.0,
+        (e.kept + e.late_credit + UNIT) / (promises + UNIT) if promises else 1.0,
         _resolution(e) if e.streak else 1.0,
         1.0 if lively else _engagement(e, policy),
         1.0 if lively else _recency(e, policy),

@@ -6,7 +6,7 @@ of links and operators' entries, never of their order; `tests/oracle.py` says it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -39,6 +39,10 @@ class Identities:
     def customer_of(self, identifier: str) -> str:
         """The identifier's customer; itself where nothing links it."""
         return self._customers.get(identifier, identifier)
+
+    def elsewhere(self) -> Mapping[str, str]:
+        """Every identifier that belongs to another's customer, and that customer."""
+        return self._customers
 
     def learn(self, links: Iterable[Link]) -> dict[str, str]:
         """Add links and entries; every identifier whose customer changed, with the new one.

@@ -54,6 +54,7 @@ def toil(part: Part, today: int, clock: int, policy: Policy, nats: dict[str, int
     burden = 0
     days: list[int] = []  # with contacts
     callbacks = troubled = False
+    costs, known = COSTS.get, nats.get
     for day, sums in part.troubles.items():
         age = today - day
         if age < 0:
@@ -65,11 +66,12 @@ def toil(part: Part, today: int, clock: int, policy: Policy, nats: dict[str, int
             continue
         endured = 0
         for measure, value in sums.items():
-            if measure in COSTS:
-                units, cause, micro_nats = COSTS[measure]
+            cost = costs(measure)
+            if cost is not None:
+                units, cause, micro_nats = cost
                 endured += units * value
                 if fade:
-                    nats[cause] = nats.get(cause, 0) + fade * micro_nats * value
+                    nats[cause] = known(cause, 0) + fade * micro_nats * value
         if "messages" in sums:
             endured += _CHAT_BURDEN
             _add(nats, "frequent contact", fade * _CHAT_NATS)

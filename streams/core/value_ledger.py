@@ -14,6 +14,9 @@ from streams.core.value_fit import FitError, Fitted, History, fit_purchases, fit
 _HIGH_SHARE: Final = 0.8  # the quantile of CLV from which a customer counts as high value
 
 
+_DEFAULT: Final = ValueModel()
+
+
 class PurchaseDay(NamedTuple):
     """A customer's orders of one day in one currency; `net` minor units, less refunds."""
 
@@ -31,17 +34,19 @@ class _Buyer(NamedTuple):
 
 
 def fit_ledger(
-    days: Iterable[PurchaseDay], today: int, unit_days: int = 7
+    days: Iterable[PurchaseDay], today: int, like: ValueModel = _DEFAULT
 ) -> tuple[ValueModel, Fitted, dict[str, Fitted]]:
     """The model, the fit of purchases, and that of spend by currency, from days by customer.
 
-    `days` must be grouped by customer. A currency in which too few bought again has no spend
-    model, and so no CLV. Raises FitError where too few customers bought again at all.
+    `days` must be grouped by customer; unit, horizon and discount are those of `like`. A currency
+    in which too few bought again has no spend model, and so no CLV. Raises FitError where too few
+    customers bought again at all.
     """
     buyers = [
         buyer
         for _, group in groupby(days, key=lambda day: day.customer)
-        if (buyer := _buyer([d for d in group if d.day <= today], today, unit_days)) is not None
+        if (buyer := _buyer([d for d in group if d.day <= today], today, like.unit_days))
+        is not None
     ]
     fitted = fit_purchases(buyer.history for buyer in buyers)
     spends: dict[str, Fitted] = {}
@@ -51,7 +56,13 @@ def fit_ledger(
             spends[currency] = fit_spend(own)
         except FitError:
             continue
-    bare = model_of(fitted, {currency: (fit, 0.0) for currency, fit in spends.items()}, unit_days)
+    bare = replace(
+        model_of(
+            fitted, {currency: (fit, 0.0) for currency, fit in spends.items()}, like.unit_days
+        ),
+        horizon_days=like.horizon_days,
+        discount=like.discount,
+    )
     spend = {
         currency: replace(model, high=_high(bare, model, buyers, currency))
         for currency, model in bare.spend.items()
