@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Final
 
 from pydantic import SecretStr
@@ -233,6 +234,7 @@ class Stack:
                 "partitions": self.settings.partitions,
                 "phone_region": self.settings.phone_region,
                 "own_contacts": self.settings.own_contacts,
+                "health_file": _path(self.settings.health_file),
             },
             "processes": {name: part.pid for name, part in self._parts.items()},
             "metrics": {
@@ -273,6 +275,10 @@ def recorded(settings: Settings) -> dict[str, dict[str, Any]]:
         }
         for name, pid in found["processes"].items()
     }
+
+
+def _path(file: Path | None) -> str | None:
+    return None if file is None else str(file.absolute())
 
 
 def _checked(base: int, count: int) -> list[int]:
