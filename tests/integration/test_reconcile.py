@@ -7,10 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from clickhouse_driver import Client
 
 from deploy.local.stack import Stack
+from producers.publisher import Publisher
+from schemas import topics
+from schemas.state import AnchorState, Part
 from sinks.clickhouse import connect
 from tests.integration.journey import answer, journey, write_ndjson
 from tests.wire import touchpoint
@@ -127,18 +131,26 @@ def test_drift_is_found_and_repaired(
 ) -> None:
     before = customers(data)
     tables.execute(damage, settings={"mutations_sync": 2})
-    code, report = reconciled(data)
-    assert code == 1
-    assert report["drift"] == CLEAN | drift
-    (difference,) = report["differences"]
-    assert (difference["name"], difference["ledger"], difference["stored"]) == told
-    shown = journey(data, "reconcile").stdout
-    assert f"{told[0]}: the ledger says {told[1]}, stored is {told[2]}" in shown
     code, report = reconciled(data, "--repair")
     assert (code, report["drift"], report["left"]) == (0, CLEAN | drift, CLEAN), report
+    (difference,) = report["differences"]
+    assert (difference["name"], difference["ledger"], difference["stored"]) == told
     assert report["workers"] == 0
-    assert reconciled(data)[0] == 0
     assert customers(data) == before
+
+
+def test_without_repair_drift_is_told_and_stays(data: Path, tables: Client) -> None:
+    ghost = "INSERT INTO identity_members VALUES ('cookie:drift-3', 'cookie:drift-2', 99)"
+    tables.execute(ghost)
+    shown = journey(data, "reconcile")
+    assert shown.returncode == 1
+    assert "cookie:drift-3: the ledger says nothing, stored is cookie:drift-2" in shown.stdout
+    assert "Drift: members 1, parts 0, customers 0" in shown.stdout
+    code, report = reconciled(data)
+    assert (code, report["exact"], report["drift"]) == (1, False, CLEAN | {"members": 1})
+    repaired = journey(data, "reconcile", "--repair")
+    assert repaired.returncode == 0
+    assert "After the repair: members 0, parts 0, customers 0" in repaired.stdout
 
 
 def test_after_a_repair_the_next_touchpoint_is_counted_on_top(
@@ -153,3 +165,20 @@ def test_after_a_repair_the_next_touchpoint_is_counted_on_top(
     assert reconciled(data)[0] == 0
     rows = tables.execute(f"SELECT customer, n FROM parts FINAL WHERE anchor = '{COOKIE}'")
     assert rows == [(DEVICE, 2)]
+
+
+def test_a_repair_says_where_the_workers_are_wrong_too(
+    data: Path, stack: Stack, tables: Client, tmp_path: Path
+) -> None:
+    wrong = msgspec.json.encode(AnchorState(Part(n=7)))
+    with Publisher(stack.settings) as publisher:
+        publisher.publish(wrong, LONER, topics.ANCHORS.name)
+    tables.execute(
+        f"INSERT INTO parts (anchor, customer, epoch, n, part) "
+        f"VALUES ('{LONER}', '{LONER}', 99, 7, '{{\"n\": 7}}')"
+    )
+    code, report = reconciled(data, "--repair")
+    assert (code, report["exact"], report["left"], report["workers"]) == (1, False, CLEAN, 1)
+    # The worker's memory was right all the time; with a touchpoint it writes that down.
+    send(data, tmp_path / "more.ndjson", [visit(6, LONER)])
+    assert reconciled(data)[0] == 0
