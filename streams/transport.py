@@ -32,11 +32,7 @@ _FETCH_WAIT_MS: Final = 50
 
 
 class _ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    """Waits a short time for a fetch.
-
-    Faust's 1.5 s become the latency on a broker that answers a fetch which found nothing only when
-    its time is up, as Tansu does.
-    """
+    """Lets a fetch wait a short time: on Tansu a record that arrives meanwhile does not wake it."""
 
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
@@ -82,6 +78,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]
-    """Give an instance of it to `faust.App(transport=…)`-style wiring; see `streams.app`."""
+    """Faust's transport with a consumer of chunks; an instance is set on the app in `streams.app`."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
