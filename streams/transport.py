@@ -78,6 +78,6 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
 
 
 class ChunkTransport(driver.Transport):  # type: ignore[misc]
-    """Faust's transport with a consumer of chunks; an instance is set on the app in `streams.app`."""
+    """Faust's transport with a consumer of chunks; `streams.app` gives the app an instance."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
