@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint integration integration-tools driver-suite bench clean lock
+.PHONY: demo test lint integration integration-tools driver-suite kafka bench clean lock
 
 demo: $(INSTALLED)
 	$(BIN)/journey demo --once
@@ -29,6 +30,18 @@ integration-tools:
 	command -v clickhouse-client >/dev/null || \
 	  { apt-get update -q && apt-get install -qy --no-install-recommends clickhouse-client; }
 
+# Apache Kafka on 127.0.0.1:9092, its log in .journey/kafka, until Ctrl-C.
+kafka: $(INSTALLED) $(KAFKA)
+	$(BIN)/python -m deploy.local.kafka --data .journey/kafka --port 9092
+
+$(KAFKA): deploy/kafka/pom.xml
+	{ command -v java && command -v mvn; } >/dev/null || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends openjdk-17-jre-headless maven; }
+	rm -rf .kafka
+	mvn --quiet --batch-mode -f deploy/kafka/pom.xml dependency:copy-dependencies \
+	  -DoutputDirectory=$(CURDIR)/.kafka/lib -DincludeScope=runtime
+	@touch $@
+
 bench: $(INSTALLED)
 	$(BIN)/pip install --quiet --no-deps py-spy
 	for script in $$(ls bench/*.py | xargs -n1 basename -s .py); do \
@@ -41,11 +54,11 @@ lock: $(INSTALLED)
 	  --python-version 3.11 --generate-hashes --no-header -o requirements.lock
 
 clean:
-	rm -rf $(VENV) build .journey .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .kafka build .journey .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \
+	  { echo "Python 3.11 to 3.14 is needed: set PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
