@@ -35,8 +35,8 @@ _workers = click.option(
 def up(shell: Shell, port_base: int | None, workers: int, fresh: bool) -> None:
     """Run broker, database, workers and sink until Ctrl-C.
 
-    Starting again on the same data goes on: the embedded broker forgets, so state is rebuilt
-    from the ledger.
+    Starting again on the same data goes on. The embedded broker forgets, so state is rebuilt from
+    the ledger; Apache Kafka, which JOURNEY_KAFKA_JARS puts in its place, has kept it.
     """
     with _running(shell, None, port_base, workers, fresh) as stack:
         settings = stack.settings

@@ -9,7 +9,7 @@ import streams.app
 from commands.shell import Refused, Shell, bar, ledger, out, verb
 from deploy.local.restore import ledger_size, restore
 from sinks.clickhouse import prepare
-from streams.cluster import declare, unread
+from streams.cluster import declare, is_empty
 
 
 @click.command()
@@ -46,7 +46,7 @@ def rebuild(shell: Shell, yes: bool) -> None:
     Stop the workers first. The topics must be empty: run `journey setup` on the new cluster.
     """
     settings = shell.settings()
-    if any(unread(settings).values()):
+    if not is_empty(settings):
         raise Refused("the topics are not empty: rebuild writes to fresh ones only")
     with ledger(settings):
         rows = ledger_size(settings)

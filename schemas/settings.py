@@ -30,6 +30,11 @@ class Settings(BaseModel):
         SecretStr("clickhouse://default@127.0.0.1:9000/journey"),
         description="ClickHouse URL, as clickhouse-driver reads it.",
     )
+    kafka_jars: Path | None = Field(
+        None,
+        description="Folder of Apache Kafka's jars, for a local stack whose broker remembers; "
+        "`make kafka` fills `.kafka/lib`.",
+    )
     partitions: Annotated[int, Field(ge=1, le=1024)] = Field(
         4, description="Partitions of each topic, when we create it."
     )

@@ -78,6 +78,12 @@ def declare(settings: Settings) -> list[str]:
         return [topic.name for topic in missing]
 
 
+def is_empty(settings: Settings) -> bool:
+    """Whether nothing was ever written to our topics."""
+    with _consumer(settings) as consumer:
+        return not any(_ends(consumer).values())
+
+
 def unread(settings: Settings) -> dict[tuple[str, str], int]:
     """Records of each (group, topic) that the group has not committed yet, in order of flow."""
     with administer(settings) as admin, _consumer(settings) as consumer:

@@ -27,12 +27,17 @@ class KafkaMissing(Exception):
 
 
 def prepare(
-    folder: Path, port: int, controller_port: int, extra: Mapping[str, str] | None = None
+    folder: Path,
+    port: int,
+    controller_port: int,
+    extra: Mapping[str, str] | None = None,
+    jars: Path = JARS,
 ) -> None:
     """Write the broker's configuration and format its log, where that is not done yet.
 
     `extra` are broker options, by Kafka's names, that replace ours. Raises KafkaMissing.
     """
+    java = _java(jars)
     folder.mkdir(parents=True, exist_ok=True)
     options = {
         "process.roles": "broker,controller",
@@ -46,6 +51,9 @@ def prepare(
         "offsets.topic.replication.factor": "1",
         "offsets.topic.num.partitions": "4",
         "group.initial.rebalance.delay.ms": "0",
+        # A broker that was killed may not come back before its old session has ended.
+        "broker.session.timeout.ms": "3000",
+        "broker.heartbeat.interval.ms": "500",
         **(extra or {}),
     }
     lines = [f"{name}={value}\n" for name, value in options.items()]
@@ -54,7 +62,7 @@ def prepare(
         return
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     done = subprocess.run(  # noqa: S603
-        [*_java(), "kafka.tools.StorageTool", "format", "-t", cluster, "-c", folder / _CONFIGURED],
+        [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", folder / _CONFIGURED],
         capture_output=True,
         text=True,
         check=False,
@@ -63,19 +71,21 @@ def prepare(
         raise KafkaMissing(f"Kafka's log cannot be formatted: {done.stdout}{done.stderr}".strip())
 
 
-def command(folder: Path) -> list[str]:
+def command(folder: Path, jars: Path = JARS) -> list[str]:
     """Command line of a broker on a prepared folder. Raises KafkaMissing."""
-    return [*_java(), "kafka.Kafka", str(folder / _CONFIGURED)]
+    return [*_java(jars), "kafka.Kafka", str(folder / _CONFIGURED)]
 
 
-def _java() -> list[str]:
+def _java(jars: Path) -> list[str]:
     java = shutil.which("java")
     if java is None:
         raise KafkaMissing(
             "Apache Kafka needs Java 17: install it (Debian: openjdk-17-jre-headless)"
         )
-    if not JARS.is_dir():
-        raise KafkaMissing(f"Apache Kafka is not in {JARS}: run `make kafka`")
+    if not any(jars.glob("kafka-clients-*.jar")):
+        raise KafkaMissing(
+            f"Apache Kafka is not in {jars}: fetch it with `make kafka` (JOURNEY_KAFKA_JARS)"
+        )
     return [
         java,
         f"-Xmx{_HEAP}",
@@ -83,7 +93,7 @@ def _java() -> list[str]:
         "-XX:TieredStopAtLevel=1",
         "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
         "-cp",
-        f"{JARS}/*",
+        f"{jars.absolute()}/*",
     ]
 
 

@@ -1,4 +1,8 @@
-"""The local stack: embedded broker and database, workers and sink, supervised in the foreground."""
+"""The local stack: broker, database, workers and sink, supervised in the foreground.
+
+The broker is the embedded one, which forgets when it stops: state is rebuilt from the ledger. Or
+it is Apache Kafka, with its log in the folder: everything goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +20,19 @@ from typing import IO, Any, Final
 
 from pydantic import SecretStr
 
-from deploy.local import broker
+from deploy.local import broker, kafka
 from deploy.local.process import Process, StartFailed, free_ports, is_open
 from deploy.local.restore import ledger_size, restore
 from deploy.local.scrape import scrape, total
 from schemas.settings import KEY_FILE, PREFIX, STACK_FILE, Settings
 from schemas.topics import TOUCHPOINTS
 from sinks.clickhouse import prepare
-from streams.cluster import SINK, BrokerUnavailable, declare, unread
+from streams.cluster import SINK, BrokerUnavailable, declare, is_empty, unread
 
 HOST: Final = "127.0.0.1"
 _LOCK: Final = "stack.lock"
+_LOG: Final = "kafka"  # folder of Apache Kafka's log
+_FILLING: Final = "kafka.filling"  # stands while state is rebuilt into that log
 _RESTART_PAUSE: Final = 1.0
 _DRAIN_SECONDS: Final = 60.0
 _RESTORE_SECONDS: Final = 600.0
@@ -48,9 +54,11 @@ class Stack:
         self._folder = settings.data.absolute()
         self._report = report
         self._workers = workers
-        count = workers + 3
+        self._jars = settings.kafka_jars
+        count = workers + 3 + (self._jars is not None)
         ports = free_ports(count) if port_base is None else _checked(port_base, count)
-        self._broker_port, self._clickhouse_port, self._sink_port, *self._worker_ports = ports
+        self._broker_port, self._clickhouse_port, self._sink_port, *more = ports
+        self._worker_ports, self._controller_port = more[:workers], more[-1]
         self.settings = settings.model_copy(
             update={
                 "data": self._folder,
@@ -72,7 +80,7 @@ class Stack:
         self._claim(fresh)
         try:
             self._start()
-        except StartFailed as error:
+        except (StartFailed, kafka.KafkaMissing) as error:
             self.stop(drain=False)
             raise StackError(str(error)) from error
         except BaseException:
@@ -80,7 +88,7 @@ class Stack:
             raise
 
     def watch(self) -> None:
-        """Restart what has died. Where the broker died, rebuild from the ledger: it forgets.
+        """Restart what has died. Where a broker that forgets died, rebuild from the ledger.
 
         Raises StackError where a part does not come up again.
         """
@@ -92,7 +100,7 @@ class Stack:
             self._report(f"{name} ended with {self._parts[name].returncode()}, restarting", 0, 0)
         time.sleep(_RESTART_PAUSE)
         try:
-            if "broker" in dead:
+            if "broker" in dead and self._jars is None:
                 self._stop_parts(seconds=3)  # they cannot commit without a broker
                 self._start()
             else:
@@ -101,11 +109,16 @@ class Stack:
             raise StackError(str(error)) from error
 
     def _restart(self, dead: list[str]) -> None:
-        for name in dead:
+        servers = [name for name in dead if name in {"broker", "clickhouse"}]
+        for name in servers:
             self._launch(name)
         self._record(ready=True)
-        if "clickhouse" in dead:
-            self._wait_for_clickhouse()
+        for name in servers:
+            self._wait_for(name)
+        for name in dead:
+            if name not in servers:
+                self._launch(name)
+        self._record(ready=True)
 
     def stop(self, drain: bool = True) -> None:
         """Stop in order of flow. With `drain`, first let all that was sent reach the ledger."""
@@ -146,8 +159,14 @@ class Stack:
                 "or choose another folder with --data"
             ) from error
         if fresh:
-            for name in ("clickhouse", "logs"):
+            for name in ("clickhouse", "logs", _LOG):
                 shutil.rmtree(self._folder / name, ignore_errors=True)
+            (self._folder / _FILLING).unlink(missing_ok=True)
+        if self._jars is None and (self._folder / _LOG).exists():
+            raise StackError(
+                f"{self._folder / _LOG} is Apache Kafka's log: name its jars (JOURNEY_KAFKA_JARS), "
+                "or remove that folder to go on with what is in the ledger"
+            )
         (self._folder / "logs").mkdir(exist_ok=True)
         key = self._folder / KEY_FILE
         if self.settings.identity_key is None and not key.exists():
@@ -156,15 +175,15 @@ class Stack:
 
     def _start(self) -> None:
         self._report("starting broker and database", 0, 0)
-        self._launch("broker")
         self._launch("clickhouse")
-        self._parts["broker"].wait_until(lambda: is_open(self._broker_port), 15)
-        self._wait_for_clickhouse()
+        if self._jars is not None:
+            self._prepare_kafka(self._jars)
+        self._launch("broker")
+        self._wait_for("broker")
+        self._wait_for("clickhouse")
         prepare(self.settings.clickhouse.get_secret_value())
         declare(self.settings)
-        stored = ledger_size(self.settings)
-        if stored:
-            restore(self.settings, lambda done: self._report("rebuilding state", done, stored))
+        rebuilt = self._rebuild()
         self._report("starting workers", 0, 0)
         names = [f"worker-{n + 1}" for n in range(self._workers)]
         for name in ("sink", *names):
@@ -174,13 +193,31 @@ class Stack:
         # The group is ready when its members own every partition between them.
         newest = self._parts[names[-1]]
         newest.wait_until(lambda: self._assigned() >= self.settings.partitions, 60)
-        if stored:
+        if rebuilt:
             self._report("storing state", 0, 0)
             self._parts["sink"].wait_until(self._is_stored, _RESTORE_SECONDS)
         self._record(ready=True)
 
-    def _wait_for_clickhouse(self) -> None:
-        self._parts["clickhouse"].wait_until(lambda: is_open(self._clickhouse_port), 60)
+    def _prepare_kafka(self, jars: Path) -> None:
+        log = self._folder / _LOG
+        if (self._folder / _FILLING).exists():  # the rebuild before did not come to its end
+            shutil.rmtree(log, ignore_errors=True)
+            (self._folder / _FILLING).unlink()
+        kafka.prepare(log, self._broker_port, self._controller_port, jars=jars)
+
+    def _rebuild(self) -> bool:
+        """Fill empty topics from the ledger; whether there was anything to fill them with."""
+        stored = ledger_size(self.settings)
+        if not stored or not is_empty(self.settings):
+            return False
+        (self._folder / _FILLING).touch()
+        restore(self.settings, lambda done: self._report("rebuilding state", done, stored))
+        (self._folder / _FILLING).unlink()
+        return True
+
+    def _wait_for(self, server: str) -> None:
+        port = {"broker": self._broker_port, "clickhouse": self._clickhouse_port}[server]
+        self._parts[server].wait_until(lambda: is_open(port), 60)
 
     def _is_stored(self) -> bool:
         return not any(n for (group, _), n in unread(self.settings).items() if group == SINK)
@@ -212,6 +249,8 @@ class Stack:
 
     def _command(self, name: str) -> tuple[list[str], int]:
         if name == "broker":
+            if self._jars is not None:
+                return kafka.command(self._folder / _LOG, self._jars), 0
             return broker.command(self._broker_port), 0
         if name == "clickhouse":
             data = str(self._folder / "clickhouse")
