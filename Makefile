@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint integration integration-tools driver-suite kafka bench clean lock
+.PHONY: demo test lint integration integration-kafka integration-tools driver-suite kafka bench clean lock
 
 demo: $(INSTALLED)
 	$(BIN)/journey demo --once
@@ -20,6 +20,10 @@ lint: $(INSTALLED)
 
 integration: $(INSTALLED)
 	$(BIN)/pytest -m integration
+
+# The tests that touch a broker, against Apache Kafka.
+integration-kafka: $(INSTALLED) $(KAFKA)
+	JOURNEY_KAFKA_JARS=$(CURDIR)/.kafka/lib $(BIN)/pytest -m "integration and broker"
 
 # clickhouse-driver's own tests, against our ClickHouse front.
 driver-suite: $(INSTALLED)

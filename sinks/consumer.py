@@ -109,12 +109,12 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             patience = max(0.001, self._began + self._limits.gap - time.monotonic())
         else:
             patience = _QUIET
-        revocations = self._revocations
         fetched = await self._consumer.getmany(
             timeout_ms=round(patience * 1000), max_records=self._limits.rows
         )
-        if revocations == self._revocations:
-            self._backlog.add(fetched)
+        # A call that a rebalance interrupts returns what is newly assigned, never the old: whatever
+        # comes after `on_partitions_revoked` is ours, and would not be fetched again.
+        self._backlog.add(fetched)
         metrics.SINK_BUFFER_ROWS.set(self._backlog.rows)
 
     def _take(self, now: float) -> Batch:

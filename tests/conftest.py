@@ -10,9 +10,24 @@ from pytest_socket import disable_socket, socket_allow_hosts
 
 from deploy.local.stack import Stack
 from schemas.settings import load
-from tests.servers import running_broker, running_clickhouse
+from tests.servers import (
+    BROKER,
+    BROKER_FORGETS,
+    delete_topics,
+    running_broker,
+    running_clickhouse,
+)
 
 _databases = count()
+# Fixtures with a broker behind them: their tests are run against Apache Kafka too.
+_BROKER_FIXTURES = {"broker_port", "stack"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that touch a broker; those that start `journey` themselves say so."""
+    for item in items:
+        if _BROKER_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.broker)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -36,16 +51,28 @@ def clickhouse_url(clickhouse_port: int) -> str:
     return f"clickhouse://default@127.0.0.1:{clickhouse_port}/journey_{next(_databases)}"
 
 
-@pytest.fixture
-def broker_port() -> Iterator[int]:
+@pytest.fixture(scope="session")
+def _shared_broker() -> Iterator[int]:
     with running_broker() as port:
         yield port
+
+
+@pytest.fixture
+def broker_port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """The port of a broker without topics. Apache Kafka takes seconds to start: it is shared."""
+    if BROKER_FORGETS:
+        with running_broker() as port:
+            yield port
+    else:
+        port = request.getfixturevalue("_shared_broker")
+        yield port
+        delete_topics(port)
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A running stack of four partitions, shared: tests look at their own customers only."""
-    settings = load({}, data=tmp_path_factory.mktemp("stack"))
+    settings = load(BROKER, data=tmp_path_factory.mktemp("stack"))
     running = Stack(settings, workers=1, port_base=None, report=lambda *_: None)
     running.start(fresh=False)
     try:

@@ -1,7 +1,11 @@
-"""Real servers for tests: the embedded database and broker, on free ports of 127.0.0.1."""
+"""Real servers for tests, on free ports of 127.0.0.1: the embedded database, and a broker.
+
+The broker is the embedded one, or Apache Kafka where JOURNEY_KAFKA_JARS names its jars.
+"""
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -9,8 +13,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
 
-from deploy.local.broker import command
+from kafka import KafkaAdminClient
+
+from deploy.local import broker, kafka
+from deploy.local.process import free_ports, is_open
+
+# Settings of a stack under test, beside its folder: which broker it starts.
+BROKER: Final = {n: value for n, value in os.environ.items() if n == "JOURNEY_KAFKA_JARS"}
+BROKER_FORGETS: Final = not BROKER
 
 
 @contextmanager
@@ -32,24 +45,38 @@ def running_clickhouse(folder: Path) -> Iterator[int]:
 
 @contextmanager
 def running_broker() -> Iterator[int]:
-    """The port of an embedded broker, empty."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    process = subprocess.Popen(command(port), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
+    """The port of a broker, empty."""
+    with TemporaryDirectory() as folder:
+        port, command = _broker(Path(folder))
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            deadline = time.monotonic() + 30
+            while not is_open(port):
                 assert process.poll() is None, "the broker ended"
                 assert time.monotonic() < deadline, "the broker does not answer"
                 time.sleep(0.02)
-        yield port
+            yield port
+        finally:
+            _end(process)
+
+
+def delete_topics(port: int) -> None:
+    """Delete all topics of a broker, and with them every group's offsets."""
+    admin = KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
+    try:
+        admin.delete_topics([name for name in admin.list_topics() if not name.startswith("__")])
     finally:
-        _end(process)
+        admin.close()
+
+
+def _broker(folder: Path) -> tuple[int, list[str]]:
+    """A free port and the command line of a broker there."""
+    port, controller_port = free_ports(2)
+    if BROKER_FORGETS:
+        return port, broker.command(port)
+    jars = Path(BROKER["JOURNEY_KAFKA_JARS"])
+    kafka.prepare(folder, port, controller_port, jars=jars)
+    return port, kafka.command(folder, jars)
 
 
 @contextmanager

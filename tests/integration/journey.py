@@ -19,6 +19,7 @@ from clickhouse_driver import Client
 from clickhouse_driver.errors import Error as ClickHouseError
 
 from sinks.clickhouse import connect
+from tests.servers import BROKER
 
 COMMAND: Final = str(Path(sys.executable).with_name("journey"))
 PATIENCE: Final = 120.0
@@ -141,4 +142,4 @@ def _is_ready(found: Running) -> bool:
 
 def _environ(data: Path) -> dict[str, str]:
     others = {name: value for name, value in os.environ.items() if not name.startswith("JOURNEY_")}
-    return others | {"JOURNEY_DATA": str(data), "COLUMNS": "200"}
+    return others | BROKER | {"JOURNEY_DATA": str(data), "COLUMNS": "200"}

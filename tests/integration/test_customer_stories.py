@@ -22,7 +22,7 @@ from tests.story import MAYA_NAMES, REZA_NAMES, day, wire
 from tests.unit.test_health_stories import MAYA, REZA
 from tests.wire import touchpoint
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.broker]
 
 MAYA_PHONE, REZA_PHONE = "+1 202 555 0143", "۰۹۱۲ ۷۶۵ ۴۳۲۱"
 CONTACTS = {"sara": "decision_maker", "ali": "user", "mina": "user"}

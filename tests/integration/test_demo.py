@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.journey import journey
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.broker]
 
 
 def test_a_demonstration_tells_what_came_of_it(tmp_path: Path) -> None:

@@ -33,10 +33,9 @@ def settings_of(port: int) -> Settings:
 
 
 @pytest.fixture
-def settings() -> Iterator[Settings]:
-    with running_broker() as port:
-        declare(port)
-        yield settings_of(port)
+def settings(broker_port: int) -> Settings:
+    declare(broker_port)
+    return settings_of(broker_port)
 
 
 def declare(port: int) -> None:
@@ -107,6 +106,7 @@ def test_no_broker_is_one_clear_error() -> None:
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.broker
 def test_a_broker_that_goes_away_loses_nothing_silently() -> None:
     with running_broker() as port:
         declare(port)

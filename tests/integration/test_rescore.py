@@ -120,6 +120,7 @@ def test_stopped_half_way_it_does_the_rest(client: Client, monkeypatch: pytest.M
     assert stale(client) == 0
 
 
+@pytest.mark.broker
 def test_live_state_follows_at_the_next_start(tmp_path: Path) -> None:
     told = [
         touchpoint(1, channel="chat", type="message", direction="inbound", text=ANGRY),

@@ -13,7 +13,7 @@ import pytest
 from tests.integration.journey import answer, is_alive, journey, running, until, write_ndjson
 from tests.wire import touchpoint
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.broker]
 
 AS_OF = "2025-03-22T00:00:00Z"
 TOUCHPOINTS = 20_000
