@@ -7,6 +7,7 @@ from typing import Final
 
 from clickhouse_driver import Client
 
+from analytics.dead_letters import Selection, counts
 from analytics.ledger import CUSTOMER
 
 
@@ -17,7 +18,7 @@ class Status:
     rows: int
     touchpoints: int
     customers: int
-    dead_letters: dict[str, int]  # reason -> records
+    dead_letters: dict[str, int]  # reason -> letters that wait
     outreach: dict[str, int]  # rule -> decisions taken
     held_back: dict[str, int]  # rule -> decisions not taken
 
@@ -25,7 +26,6 @@ class Status:
 _ROWS: Final = "SELECT count() FROM touchpoints"
 _TOUCHPOINTS: Final = "SELECT count() FROM touchpoints FINAL"
 _CUSTOMERS: Final = f"SELECT uniqExact({CUSTOMER}) FROM (SELECT DISTINCT anchor FROM touchpoints)"
-_DEAD_LETTERS: Final = "SELECT reason, count() FROM dead_letters FINAL GROUP BY reason ORDER BY 1"
 _OUTREACH: Final = "SELECT rule, taken, count() FROM outreach FINAL GROUP BY ALL ORDER BY ALL"
 
 
@@ -36,7 +36,7 @@ def status(client: Client) -> Status:
         rows=client.execute(_ROWS)[0][0],
         touchpoints=client.execute(_TOUCHPOINTS)[0][0],
         customers=client.execute(_CUSTOMERS)[0][0],
-        dead_letters=dict(client.execute(_DEAD_LETTERS)),
+        dead_letters=counts(client, Selection()),
         outreach={rule: n for rule, taken, n in decisions if taken},
         held_back={rule: n for rule, taken, n in decisions if not taken},
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from analytics.lookup import UnknownIdentifier
 from analytics.steps import BadStep
+from commands.plain import plain_json
 from deploy.local.stack import StackError
 from producers.mapping import MappingError
 from producers.publisher import PublishError
@@ -134,4 +134,4 @@ def bar() -> Progress:
 
 def print_json(value: Any) -> None:
     """One JSON document, a line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(plain_json(value) + "\n")

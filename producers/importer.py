@@ -14,6 +14,7 @@ import msgspec
 from producers.lines import Format, Line, read
 from producers.mapping import CsvMapping
 from producers.publisher import Publisher, prepare
+from schemas.dead_letters import letter_of
 from schemas.decode import Rejection, decode
 from schemas.outcome import DeadLetter
 from schemas.settings import Settings
@@ -73,8 +74,7 @@ def import_file(
             report.published += 1
             seen.add(verdict.event_id)
         else:
-            origin = f"{verdict.topic}:{verdict.partition}:{verdict.offset}"
-            publisher.publish(_encode(verdict), origin, DEAD_LETTERS.name)
+            publisher.publish(_encode(verdict), verdict.id, DEAD_LETTERS.name)
             report.reasons[verdict.reason] += 1
             if len(report.rejected) < SHOWN:
                 what = f"{verdict.field}: {verdict.message}" if verdict.field else verdict.message
@@ -112,16 +112,8 @@ def judge(
     elif line.row is not None and mapping is not None:
         raw = _encode(_concealed(line.row, mapping, key, region))
     assert rejection is not None
-    return DeadLetter(
-        topic=f"import:{file_name}",
-        partition=0,
-        offset=line.number,
-        reason=rejection.reason,
-        field=rejection.field,
-        message=rejection.message,
-        raw=raw,
-        received_ms=int(now.timestamp() * 1000),
-    )
+    received_ms = int(now.timestamp() * 1000)
+    return letter_of(f"import:{file_name}", 0, line.number, rejection, raw, received_ms)
 
 
 def _concealed(row: dict[str, str], mapping: CsvMapping, key: bytes, region: str) -> dict[str, Any]:

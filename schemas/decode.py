@@ -32,6 +32,14 @@ _REASONS = {
     "string_too_long": Reason.OVERSIZED,
     "too_long": Reason.OVERSIZED,
 }
+# pydantic error type -> what is wrong and the fix, where pydantic's own words name neither
+_MESSAGES = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a field here: put it under properties, or leave it out",
+    "timezone_aware": "has no zone: add one, such as Z or +03:30",
+    "union_tag_not_found": "is missing",
+    "union_tag_invalid": f"is none of {', '.join(CHANNELS)}",
+}
 
 
 def decode(raw: bytes, now: datetime) -> Touchpoint | Rejection:
@@ -58,9 +66,9 @@ def _rejection_of(errors: list[ErrorDetails]) -> Rejection:
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
         path = ["channel"]
     reason = _REASONS.get(kind, Reason.INVALID_FIELD)
-    if path[:1] == ["occurred_at"] and reason is Reason.INVALID_FIELD:
+    if path[:1] in (["occurred_at"], ["promised_at"]) and reason is Reason.INVALID_FIELD:
         reason = Reason.BAD_TIME
-    message = error["msg"].removeprefix("Value error, ")
+    message = _MESSAGES.get(kind) or error["msg"].removeprefix("Value error, ")
     return Rejection(reason, ".".join(path), message)
 
 

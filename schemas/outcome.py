@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from hashlib import sha256
 
 import msgspec
 
@@ -46,7 +47,7 @@ class JourneyStep(msgspec.Struct, frozen=True, gc=False):
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):
-    """A rejected record: the original bytes and where they came from."""
+    """A rejected record: the original bytes and where they came from; made by `dead_letters`."""
 
     topic: str
     partition: int
@@ -56,6 +57,16 @@ class DeadLetter(msgspec.Struct, frozen=True, gc=False):
     message: str
     raw: bytes  # base64 in JSON
     received_ms: int
+    cut: int = 0  # bytes at the end of the record that were not kept
+
+    @property
+    def id(self) -> str:
+        """`topic:partition:offset:digest of the bytes`: one record, whenever it is read again.
+
+        The digest tells records apart where a topic created anew counts its offsets from zero.
+        """
+        digest = sha256(self.raw).hexdigest()[:8]
+        return f"{self.topic}:{self.partition}:{self.offset}:{digest}"
 
 
 class Action(StrEnum):

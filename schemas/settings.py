@@ -54,6 +54,11 @@ class Settings(BaseModel):
     health_file: Path | None = Field(
         None, description="Weights and half-lives of health, in TOML; see docs/health.md."
     )
+    dead_letter_limit: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5,
+        description="Share of dead letters among a partition's last 1,000 records over which a "
+        "worker stops; 1 never stops.",
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464, description="Port of a process's /metrics; 0 picks a free one."
     )

@@ -24,7 +24,7 @@ class Topic:
 
 
 TOUCHPOINTS: Final = Topic("touchpoints", key="anchor")
-DEAD_LETTERS: Final = Topic("dead-letters", key="origin topic:partition:offset", retention_days=30)
+DEAD_LETTERS: Final = Topic("dead-letters", key="letter's id", retention_days=30)
 JOURNEYS: Final = Topic("journeys", key="anchor")
 ANCHORS: Final = Topic("anchors", key="anchor", compacted=True)
 LINKS: Final = Topic("identity.links", key="pair of identifiers", compacted=True, partitions=1)

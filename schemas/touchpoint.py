@@ -157,7 +157,7 @@ class OrderTouchpoint(_Base):
     product: Short | None = None
     amount_minor: Minor | None = None
     currency: Annotated[str, StringConstraints(pattern=r"^[A-Z]{3}$")] | None = None
-    promised_at: Instant | None = None
+    promised_at: Annotated[Instant, Field(ge=EARLIEST)] | None = None
 
 
 class ChatTouchpoint(_Base):

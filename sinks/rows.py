@@ -176,9 +176,10 @@ DEAD_LETTERS: Final = Table(
     "dead_letters",
     DeadLetter,
     (
-        *_same(("topic", _WORD), ("partition", "Int32"), ("offset", "Int64")),
+        *_same(("id", "String"), ("topic", _WORD), ("partition", "Int32"), ("offset", "Int64")),
         Column("received_at", _TIME, "received_ms"),
-        *_same(("reason", _WORD), ("field", "String"), ("message", "String"), ("raw", "String")),
+        *_same(("reason", _WORD), ("field", "String"), ("message", "String")),
+        *_same(("cut", "UInt64"), ("raw", "String")),
     ),
 )
 

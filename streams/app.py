@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from prometheus_client import start_http_server
 from yarl import URL
 
 from schemas import topics
+from schemas.decode import decode
 from schemas.settings import Settings, SettingsError, load
 from schemas.state import AnchorState
 from streams import metrics
 from streams.agents import identity, resolve, stitch
-from streams.changelog import Partitions, replay
+from streams.changelog import Partitions, replay, tail
 from streams.cluster import WORKERS
+from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
 from streams.core.identity import Identities
@@ -53,6 +55,8 @@ class Worker:
         self.anchors = Partitions(self._load_anchors)
         self.identities = Partitions(self._load_identities)
         self.customers = Partitions(self._load_customers)
+        self.verdicts = Partitions(self._load_verdicts)
+        self.excess: TooManyDeadLetters | None = None  # what this worker stopped at
         self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file))
 
     async def start(self) -> None:
@@ -73,10 +77,21 @@ class Worker:
         partition = chunk[0].partition
         states = await self.anchors.get(partition)
         agent = resolve.Resolve(
-            self.deliver, self.partitions, self.identity_key, self.settings.phone_region, self.own
+            self.deliver,
+            self.partitions,
+            self.identity_key,
+            self.settings.phone_region,
+            self.own,
+            self.settings.dead_letter_limit,
         )
         if chunk[0].topic == topics.TOUCHPOINTS.name:
-            await resolve.resolve_touchpoints(agent, states, partition, chunk, resolve.now_utc())
+            verdicts = await self.verdicts.get(partition, before=chunk[0].offset)
+            now = resolve.now_utc()
+            try:
+                await resolve.resolve_touchpoints(agent, states, verdicts, partition, chunk, now)
+            except TooManyDeadLetters as excess:
+                self.excess = excess
+                raise
         else:
             await resolve.resolve_members(agent, states, partition, chunk)
 
@@ -103,6 +118,9 @@ class Worker:
         for tp in revoked:
             if tp.topic == topics.TOUCHPOINTS.name:
                 self.anchors.drop(tp.partition)
+                self.verdicts.drop(tp.partition)
+                with suppress(KeyError):
+                    metrics.DEAD_LETTER_SHARE.remove(str(tp.partition))
             elif tp.topic == topics.LINKS.name:
                 self.identities.drop(tp.partition)
             elif tp.topic == topics.PARTS.name:
@@ -140,6 +158,17 @@ class Worker:
             if record.key is not None and record.value is not None:
                 customers.published[record.key.decode()] = stitch.decode_health(record.value)
         return customers
+
+    async def _load_verdicts(self, partition: int, before: int | None) -> Verdicts:
+        """Judged again from the topic, so that a restart does not begin a window anew."""
+        assert before is not None
+        now, name = resolve.now_utc(), topics.TOUCHPOINTS.name
+        return Verdicts(
+            [
+                resolve.reason_of(decode(record.value or b"", now))
+                async for record in tail(self._consumer, name, partition, before, WINDOW)
+            ]
+        )
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -217,6 +246,10 @@ def _agent(
             try:
                 with metrics.CHUNK_SECONDS.labels(name).time():
                     await handle(chunk)
+            except TooManyDeadLetters as excess:
+                logging.disable()  # Faust's account of a crash: the one line at the end says it
+                await app.crash(excess)
+                raise
             except Exception as error:
                 # Without this Faust would restart the agent after the chunk and lose it.
                 log.exception("agent %s stops the worker", name)
@@ -235,7 +268,10 @@ def _now_ms() -> int:
 
 
 def main() -> int:
-    """Run a worker until it is told to stop; exit code 1 after a crash, 2 for bad settings."""
+    """Run a worker until it is told to stop.
+
+    Exit code 1 after a crash, 2 for bad settings, 3 where dead letters were over the limit.
+    """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
         settings = load()
@@ -257,8 +293,13 @@ def main() -> int:
             await worker.stop()
 
     runner = _Main(app, loglevel="WARNING", redirect_stdouts=False, quiet=True)
-    runner.execute_from_commandline()
-    return 0
+    try:
+        runner.execute_from_commandline()
+    except SystemExit:
+        if worker.excess is None:
+            raise
+    print(f"worker: {worker.excess}", file=sys.stderr)
+    return 3
 
 
 if __name__ == "__main__":

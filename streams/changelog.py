@@ -38,6 +38,22 @@ async def replay(
                     yield record
 
 
+async def tail(
+    connect: Connect, topic: str, partition: int, before: int, count: int
+) -> AsyncIterator[Record]:
+    """Those of the last `count` records before an offset that the broker still has."""
+    tp = TopicPartition(topic, partition)
+    async with connect() as consumer:
+        consumer.assign([tp])
+        first = (await consumer.beginning_offsets([tp]))[tp]
+        consumer.seek(tp, max(first, before - count))
+        while await consumer.position(tp) < before:
+            fetched = await consumer.getmany(tp, timeout_ms=1000)
+            for record in fetched.get(tp, ()):
+                if record.offset < before:
+                    yield record
+
+
 class Partitions(Generic[S]):
     """One value of state per partition owned, loaded when first asked for.
 

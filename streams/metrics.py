@@ -94,6 +94,10 @@ TOUCHPOINTS: Final = Counter("journey_touchpoints_total", "Touchpoints counted."
 DUPLICATES: Final = Counter("journey_duplicates_total", "Touchpoints seen before.")
 # Records rejected, by reason
 DEAD_LETTERS: Final = Counter("journey_dead_letters_total", "Records rejected.", ["reason"])
+# Share of a partition's last 1,000 records that were rejected: a worker stops at a limit
+DEAD_LETTER_SHARE: Final = Gauge(
+    "journey_dead_letter_share", "Dead letters among a partition's last records.", ["partition"]
+)
 # Touchpoints that came with another key than their anchor and were sent on to its partition
 REKEYED: Final = Counter(
     "journey_rekeyed_total", "Touchpoints sent on to their anchor's partition."

@@ -239,6 +239,7 @@ class Stack:
             f"{PREFIX}PARTITIONS": str(settings.partitions),
             f"{PREFIX}PHONE_REGION": settings.phone_region,
             f"{PREFIX}OWN_CONTACTS": settings.own_contacts,
+            f"{PREFIX}DEAD_LETTER_LIMIT": str(settings.dead_letter_limit),
             f"{PREFIX}METRICS_PORT": str(metrics_port),
             f"{PREFIX}IDENTITY_KEY": settings.identity_key_bytes().decode(),
         }

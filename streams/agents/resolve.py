@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 import msgspec
 
 from schemas import topics
+from schemas.dead_letters import letter_of
 from schemas.decode import Rejection, decode
-from schemas.outcome import DeadLetter, JourneyStep, Member
+from schemas.outcome import JourneyStep, Member
 from schemas.state import AnchorState
 from schemas.touchpoint import Touchpoint
 from streams import metrics
-from streams.core.resolve import count, join, links_of, step_of, updates_of
+from streams.core.dead_letter_limit import TooManyDeadLetters, Verdicts
+from streams.core.resolve import count, join, links_of, step_of, to_ms, updates_of
 from streams.delivery import Outgoing, partition_of
 from streams.transport import Chunk, Record
 
@@ -35,6 +37,7 @@ class Resolve:
     identity_key: bytes
     phone_region: str
     own: frozenset[str] = frozenset()  # our own contacts, which identify nobody
+    dead_letter_limit: float = 1.0  # share of a partition's last records
 
 
 @dataclass(slots=True)
@@ -50,19 +53,27 @@ class _Outputs:
 
 
 async def resolve_touchpoints(
-    agent: Resolve, states: States, partition: int, chunk: Chunk, now: datetime
+    agent: Resolve,
+    states: States,
+    verdicts: Verdicts,
+    partition: int,
+    chunk: Chunk,
+    now: datetime,
 ) -> None:
     """Resolve a chunk of `touchpoints`: outputs first, then the changelog.
 
-    Whatever raises leaves the chunk unacknowledged; `states` must then be thrown away.
+    Raises TooManyDeadLetters before anything is sent. Whatever raises leaves the chunk
+    unacknowledged; `states` and `verdicts` must then be thrown away.
     """
+    decoded = [decode(record.value or b"", now) for record in chunk]
+    _check_limit(agent, verdicts, chunk, decoded)
     out = _Outputs()
-    for record in chunk:
-        touchpoint = decode(record.value or b"", now)
+    for record, touchpoint in zip(chunk, decoded, strict=True):
+        received_ms = _received_ms(record, now)
         if isinstance(touchpoint, Rejection):
-            _reject(out, agent, record, touchpoint)
+            _reject(out, agent, record, touchpoint, received_ms)
         else:
-            _resolve(out, agent, states, partition, record, touchpoint)
+            _resolve(out, agent, states, partition, record, touchpoint, received_ms)
     for anchor, received_ms in out.changed.items():
         _send(out, agent, anchor, states[anchor], received_ms)
     await agent.deliver(out.records)
@@ -101,6 +112,27 @@ async def resolve_members(agent: Resolve, states: States, partition: int, chunk:
         states[anchor].left = []
 
 
+def reason_of(decoded: Touchpoint | Rejection) -> str | None:
+    """Why a record is a dead letter; None for a touchpoint."""
+    return decoded.reason if isinstance(decoded, Rejection) else None
+
+
+def _check_limit(
+    agent: Resolve, verdicts: Verdicts, chunk: Chunk, decoded: list[Touchpoint | Rejection]
+) -> None:
+    topic, partition = chunk[0].topic, chunk[0].partition
+    over = verdicts.take(map(reason_of, decoded), agent.dead_letter_limit)
+    metrics.DEAD_LETTER_SHARE.labels(str(partition)).set(verdicts.share)
+    if over is not None:
+        raise TooManyDeadLetters(topic, partition, over, agent.dead_letter_limit)
+
+
+def _received_ms(record: Record, now: datetime) -> int:
+    """When the broker took a record. It is the producer's word, so only where it can be true."""
+    now_ms = to_ms(now)
+    return record.timestamp if 0 <= record.timestamp <= now_ms else now_ms
+
+
 def _send(out: _Outputs, agent: Resolve, anchor: str, state: AnchorState, received_ms: int) -> None:
     for update in updates_of(anchor, state, received_ms):
         home = partition_of(update.customer.encode(), agent.partitions)
@@ -114,8 +146,9 @@ def _resolve(
     partition: int,
     record: Record,
     touchpoint: Touchpoint,
+    received_ms: int,
 ) -> None:
-    step = step_of(touchpoint, record.timestamp, agent.identity_key, agent.phone_region, agent.own)
+    step = step_of(touchpoint, received_ms, agent.identity_key, agent.phone_region, agent.own)
     state = states.get(step.anchor)
     if state is None:
         home = partition_of(step.anchor.encode(), agent.partitions)
@@ -132,7 +165,7 @@ def _resolve(
     out.channels[step.channel] += 1
     if step.scorer:
         out.moods.setdefault((step.channel, step.language), []).append(step)
-    out.changed[step.anchor] = record.timestamp
+    out.changed[step.anchor] = received_ms
     _publish(out, partition, step, state)
 
 
@@ -142,20 +175,13 @@ def _publish(out: _Outputs, partition: int, step: JourneyStep, state: AnchorStat
         out.add(topics.LINKS, 0, link.key(), link)
 
 
-def _reject(out: _Outputs, agent: Resolve, record: Record, rejection: Rejection) -> None:
+def _reject(
+    out: _Outputs, agent: Resolve, record: Record, rejection: Rejection, received_ms: int
+) -> None:
     metrics.DEAD_LETTERS.labels(rejection.reason).inc()
-    letter = DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        reason=rejection.reason,
-        field=rejection.field,
-        message=rejection.message,
-        raw=record.value or b"",
-        received_ms=record.timestamp,
-    )
-    key = f"{record.topic}:{record.partition}:{record.offset}"
-    out.add(topics.DEAD_LETTERS, record.partition % agent.partitions, key, letter)
+    raw = record.value or b""
+    letter = letter_of(record.topic, record.partition, record.offset, rejection, raw, received_ms)
+    out.add(topics.DEAD_LETTERS, record.partition % agent.partitions, letter.id, letter)
 
 
 def _changelog(states: States, partition: int, changed: dict[str, int]) -> list[Outgoing]:

@@ -63,6 +63,12 @@ class Reader:
     async def seek_to_beginning(self, tp: Any) -> None:
         self._position = 0
 
+    def seek(self, tp: Any, offset: int) -> None:
+        self._position = offset
+
+    async def beginning_offsets(self, tps: Iterable[Any]) -> dict[Any, int]:
+        return dict.fromkeys(tps, 0)
+
     async def end_offsets(self, tps: Iterable[Any]) -> dict[Any, int]:
         return {tp: self._broker.ends[tp.topic, tp.partition] for tp in tps}
 

@@ -12,6 +12,7 @@ from schemas.touchpoint import CHANNELS
 from streams import metrics
 from streams.agents.resolve import Resolve, resolve_touchpoints
 from streams.agents.stitch import Customers, Stitch, sweep
+from streams.core.dead_letter_limit import Verdicts
 from streams.core.journey import CustomerState
 from streams.core.policy import Policy
 from streams.delivery import Outgoing
@@ -79,7 +80,7 @@ def test_texts_are_counted_once_by_channel_and_language() -> None:
     states: dict[str, AnchorState] = {}
     for _ in range(2):
         now = datetime(2026, 11, 22, 12, tzinfo=UTC)
-        asyncio.run(resolve_touchpoints(agent, states, 0, [record], now))
+        asyncio.run(resolve_touchpoints(agent, states, Verdicts(), 0, [record], now))
     assert page(metrics.SENTIMENT)[label] == before + 1
     assert label.replace("sentiment", "distress") in page(metrics.DISTRESS)
     assert "chat" in CHANNELS

@@ -39,7 +39,9 @@ def test_a_step_fills_every_column_from_its_own_field() -> None:
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_every_column_reads_a_field_that_the_record_has(table: Table) -> None:
-    assert {c.field for c in table.columns} == set(table.record.__struct_fields__)
+    read = {c.field for c in table.columns}
+    assert read >= set(table.record.__struct_fields__)
+    assert all(hasattr(table.record, field) for field in read)
     assert table.rows([]) == [[] for _ in table.columns]
 
 
