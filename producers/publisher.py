@@ -13,13 +13,19 @@ from uuid import UUID
 
 import msgspec
 from kafka import KafkaProducer
-from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+)
 from kafka.partitioner import DefaultPartitioner
 from kafka.partitioner.default import murmur2
 
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOUCHPOINTS
 from streams.core.identifiers import PRECEDENCE, anchor_of, normalise
+from streams.security import client_options, why_unreachable
 
 MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
 _LINGER_MS: Final = 50
@@ -116,12 +122,10 @@ class Publisher:
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
                 partitioner=_RememberingPartitioner(),
+                **client_options(settings),
             )
-        except (KafkaTimeoutError, KafkaConnectionError):
-            raise PublishError(
-                f"{PREFIX}KAFKA={self._kafka}: no broker answered within {timeout:g} s; "
-                "start one with `journey up`, or set it to a broker that runs"
-            ) from None
+        except (KafkaTimeoutError, KafkaConnectionError, SaslAuthenticationFailedError):
+            raise PublishError(why_unreachable(settings)) from None
 
     def __enter__(self) -> Self:
         return self

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -26,6 +27,21 @@ class Settings(BaseModel):
 
     data: Path = Field(Path(".journey"), description="Folder of the local stack.")
     kafka: str = Field("127.0.0.1:9092", description="Kafka bootstrap servers, comma-separated.")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="Kafka's security protocol: TLS, a login, both or neither."
+    )
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="How to log in to Kafka, where its security is SASL."
+    )
+    kafka_username: str | None = Field(None, description="User to log in to Kafka as.")
+    kafka_password: SecretStr | None = Field(None, description="The password of that user.")
+    kafka_ca: Path | None = Field(
+        None, description="PEM file of the CAs that sign Kafka's certificates; else the system's."
+    )
+    kafka_certificate: Path | None = Field(
+        None, description="PEM file of our own certificate, where Kafka asks clients for one."
+    )
+    kafka_key: Path | None = Field(None, description="PEM file of its private key, unencrypted.")
     clickhouse: SecretStr = Field(
         SecretStr("clickhouse://default@127.0.0.1:9000/journey"),
         description="ClickHouse URL, as clickhouse-driver reads it.",
@@ -63,6 +79,28 @@ class Settings(BaseModel):
         9464, description="Port of a process's /metrics; 0 picks a free one."
     )
 
+    def kafka_tls(self) -> ssl.SSLContext | None:
+        """How to talk TLS to Kafka, host names checked; None where its security has no TLS.
+
+        Raises SettingsError naming the file that is not what it should be.
+        """
+        if not self.kafka_security.endswith("SSL"):
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.kafka_ca)
+        except OSError as error:
+            raise _unreadable("KAFKA_CA", self.kafka_ca, "the CA certificates", error) from None
+        if self.kafka_certificate is not None:
+            try:
+                # A password, or OpenSSL would ask the terminal for that of an encrypted key.
+                context.load_cert_chain(self.kafka_certificate, self.kafka_key, password="")
+            except OSError as error:
+                wrong = "KAFKA_KEY" if self.kafka_certificate.is_file() else "KAFKA_CERTIFICATE"
+                path = self.kafka_key if wrong == "KAFKA_KEY" else self.kafka_certificate
+                content = "the certificate and its own unencrypted key"
+                raise _unreadable(wrong, path, content, error) from None
+        return context
+
     def identity_key_bytes(self) -> bytes:
         """The HMAC key: the setting, else the data folder's own; SettingsError where none is."""
         if self.identity_key is not None:
@@ -98,10 +136,47 @@ def load(environ: Mapping[str, str] = os.environ, data: Path | None = None) -> S
             f"{folder / STACK_FILE} is not what `journey up` wrote: remove it"
         ) from None
     try:
-        return Settings.model_validate(recorded | given)
+        settings = Settings.model_validate(recorded | given)
     except ValidationError as error:
         first = error.errors()[0]
         name = PREFIX + str(first["loc"][0]).upper()
         known = ", ".join(PREFIX + field.upper() for field in Settings.model_fields)
         fix = f"known settings: {known}" if first["type"] == "extra_forbidden" else first["msg"]
         raise SettingsError(f"{name}: {fix}") from None
+    _check_kafka(settings)
+    return settings
+
+
+def _check_kafka(settings: Settings) -> None:
+    """Raise SettingsError where Kafka's settings do not go together."""
+    security = settings.kafka_security
+    tls, login = security.endswith("SSL"), security.startswith("SASL")
+    # setting -> what it is given as, whether it is of use, and whether it is needed
+    rules: dict[str, tuple[object, bool, bool]] = {
+        "KAFKA_USERNAME": (settings.kafka_username, login, login),
+        "KAFKA_PASSWORD": (settings.kafka_password, login, login),
+        "KAFKA_CA": (settings.kafka_ca, tls, False),
+        "KAFKA_CERTIFICATE": (settings.kafka_certificate, tls, settings.kafka_key is not None),
+        "KAFKA_KEY": (settings.kafka_key, tls, settings.kafka_certificate is not None),
+    }
+    for name, (value, useful, needed) in rules.items():
+        if value and not useful:
+            kind = "SASL_SSL" if login or name in {"KAFKA_USERNAME", "KAFKA_PASSWORD"} else "SSL"
+            raise SettingsError(
+                f"{PREFIX}{name} is set, and {PREFIX}KAFKA_SECURITY={security} makes no use of "
+                f"it: set that to {kind}, or unset {PREFIX}{name}"
+            )
+        if needed and not value:
+            why = f"{PREFIX}KAFKA_SECURITY={security}"
+            if name in _PAIR:
+                why = f"{PREFIX}{_PAIR[name]}"
+            raise SettingsError(f"{PREFIX}{name} is not set, and {why} needs it: set both")
+    settings.kafka_tls()
+
+
+_PAIR: Final = {"KAFKA_CERTIFICATE": "KAFKA_KEY", "KAFKA_KEY": "KAFKA_CERTIFICATE"}
+
+
+def _unreadable(name: str, path: Path | None, content: str, error: OSError) -> SettingsError:
+    fault = error.strerror if not isinstance(error, ssl.SSLError) else "not valid PEM"
+    return SettingsError(f"{PREFIX}{name}={path}: {fault}; name a PEM file of {content}")

@@ -26,6 +26,7 @@ from sinks.writer import ClickHouseWriter, Writer, WriterError, WriterUnavailabl
 from streams import metrics
 from streams.cluster import SINK
 from streams.memory import collect_less
+from streams.security import client_options, why_unreachable
 
 # How long a fetch may wait: with nothing held, during an insert, and with all paused.
 _QUIET: Final = 0.2
@@ -213,6 +214,7 @@ async def serve(settings: Settings, stop: asyncio.Event, metrics_port: int) -> N
         fetch_max_wait_ms=250,
         max_partition_fetch_bytes=4 << 20,
         metadata_max_age_ms=30_000,
+        **client_options(settings),
     )
     sink = Sink(consumer, writer)
     consumer.subscribe(list(TOPIC_TABLES), listener=sink)
@@ -243,6 +245,7 @@ def main() -> int:
     """Run the sink until SIGTERM: 0; 1 where it had to stop by itself, 2 for bad settings."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.WARNING)
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # we say what it says in one line
     try:
         settings = load()
     except SettingsError as error:
@@ -253,7 +256,7 @@ def main() -> int:
     try:
         asyncio.run(_run(settings, server.server_port))
     except KafkaConnectionError:
-        fault = f"Kafka at {settings.kafka} cannot be reached: start it, or set JOURNEY_KAFKA"
+        fault = why_unreachable(settings)
     except (UndecodableRecord, WriterError) as error:
         fault = str(error)
     else:

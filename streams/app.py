@@ -27,7 +27,7 @@ from schemas.state import AnchorState
 from streams import metrics
 from streams.agents import identity, resolve, stitch
 from streams.changelog import Partitions, replay, tail
-from streams.cluster import WORKERS
+from streams.cluster import WORKERS, BrokerUnavailable, administer
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
@@ -36,7 +36,8 @@ from streams.core.journey import CustomerState
 from streams.delivery import Outgoing, connect, deliver
 from streams.memory import collect_less
 from streams.policy import PolicyError, load_policy
-from streams.transport import Chunk, ChunkTransport
+from streams.security import client_options
+from streams.transport import Chunk, ChunkTransport, credentials
 
 SWEEP_SECONDS = 60.0
 log = logging.getLogger("journey.worker")
@@ -177,6 +178,7 @@ class Worker:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 * 1024 * 1024,
+            **client_options(self.settings),
         )
         await consumer.start()
         try:
@@ -191,6 +193,7 @@ def build(settings: Settings, worker: Worker) -> faust.App:
     app = faust.App(
         WORKERS,
         broker=[URL(f"kafka://{server}") for server in settings.kafka.split(",")],
+        broker_credentials=credentials(settings),
         datadir=Path(tempfile.gettempdir()),  # Faust insists on one; our state is in changelogs
         store="memory://",
         topic_disable_leader=True,
@@ -270,15 +273,23 @@ def _now_ms() -> int:
 def main() -> int:
     """Run a worker until it is told to stop.
 
-    Exit code 1 after a crash, 2 for bad settings, 3 where dead letters were over the limit.
+    Exit code 1 without Kafka or after a crash, 2 for bad settings, 3 where dead letters were over
+    the limit.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # we say what it says in one line
     try:
         settings = load()
         worker = Worker(settings)
     except (SettingsError, PolicyError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
+    try:
+        with administer(settings):
+            pass  # Faust would tell of a broker that is away, or refuses us, in a traceback
+    except BrokerUnavailable as error:
+        print(f"worker: {error}", file=sys.stderr)
+        return 1
     app = build(settings, worker)
     collect_less()
     server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1")

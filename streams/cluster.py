@@ -14,6 +14,7 @@ from kafka.structs import OffsetAndMetadata
 
 from schemas import topics
 from schemas.settings import Settings
+from streams.security import client_options, why_unreachable
 
 WORKERS: Final = "journey"
 _FETCH_SECONDS: Final = 10.0
@@ -47,12 +48,12 @@ def administer(settings: Settings) -> Iterator[KafkaAdminClient]:
     """An admin client, closed at the end; BrokerUnavailable where Kafka does not answer."""
     try:
         admin = KafkaAdminClient(
-            bootstrap_servers=settings.kafka, bootstrap_timeout_ms=_BOOTSTRAP_MS
+            bootstrap_servers=settings.kafka,
+            bootstrap_timeout_ms=_BOOTSTRAP_MS,
+            **client_options(settings),
         )
     except KafkaError as error:
-        raise BrokerUnavailable(
-            f"Kafka at {settings.kafka} does not answer: is it up? (JOURNEY_KAFKA)"
-        ) from error
+        raise BrokerUnavailable(why_unreachable(settings)) from error
     try:
         yield admin
     finally:
@@ -148,6 +149,7 @@ def _consumer(settings: Settings, fetch_bytes: int = 1) -> Iterator[KafkaConsume
         bootstrap_servers=settings.kafka,
         max_partition_fetch_bytes=fetch_bytes,
         auto_offset_reset="earliest",
+        **client_options(settings),
     )
     try:
         yield consumer

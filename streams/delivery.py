@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.partitioner import murmur2
 
 from schemas.settings import Settings
+from streams.security import client_options
 
 MAX_BATCH: Final = 900_000  # bytes; below Kafka's default message.max.bytes
 
@@ -49,6 +50,7 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         compression_type="lz4",
         max_batch_size=MAX_BATCH,
         max_request_size=2 * MAX_BATCH,
+        **client_options(settings),
     )
     await producer.start()
     try:

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer
+from faust.auth import SASLCredentials, SSLCredentials
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, ConsumerMessage
+
+from schemas.settings import Settings
 
 
 class Record(Protocol):
@@ -26,6 +29,19 @@ class Record(Protocol):
 
 
 Chunk = Sequence[Record]
+
+
+def credentials(settings: Settings) -> SASLCredentials | SSLCredentials | None:
+    """What Faust gives its clients to prove who we are to Kafka; None where that is not asked."""
+    tls = settings.kafka_tls()
+    if settings.kafka_password is not None:
+        return SASLCredentials(
+            username=settings.kafka_username,
+            password=settings.kafka_password.get_secret_value(),
+            ssl_context=tls,
+            mechanism=settings.kafka_mechanism,
+        )
+    return None if tls is None else SSLCredentials(tls)
 
 
 _FETCH_WAIT_MS: Final = 50

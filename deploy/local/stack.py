@@ -33,6 +33,14 @@ HOST: Final = "127.0.0.1"
 _LOCK: Final = "stack.lock"
 _LOG: Final = "kafka"  # folder of Apache Kafka's log
 _FILLING: Final = "kafka.filling"  # stands while state is rebuilt into that log
+# Settings for a cluster elsewhere; our own broker is on loopback and asks for nothing.
+_LOGINS: Final = (
+    "kafka_username",
+    "kafka_password",
+    "kafka_ca",
+    "kafka_certificate",
+    "kafka_key",
+)
 _RESTART_PAUSE: Final = 1.0
 _DRAIN_SECONDS: Final = 60.0
 _RESTORE_SECONDS: Final = 600.0
@@ -63,6 +71,8 @@ class Stack:
             update={
                 "data": self._folder,
                 "kafka": f"{HOST}:{self._broker_port}",
+                **dict.fromkeys(_LOGINS),
+                "kafka_security": "PLAINTEXT",
                 "clickhouse": SecretStr(
                     f"clickhouse://default@{HOST}:{self._clickhouse_port}/journey"
                 ),

@@ -13,7 +13,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ("schemas", "streams", "producers", "sinks", "analytics", "deploy", "commands")
-WIRING = {"streams.changelog", "streams.delivery", "streams.metrics", "streams.transport"}
+WIRING = {
+    *("streams.changelog", "streams.delivery", "streams.metrics", "streams.security"),
+    "streams.transport",
+}
 # Module or package -> what of ours it may import; the longest name that fits decides.
 MAY_IMPORT: dict[str, set[str]] = {
     "schemas": {"schemas"},
@@ -21,10 +24,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "streams.core": {"schemas", "streams.core"},
     "streams.agents": {"schemas", "streams.core", "streams.agents", *WIRING},
     "streams.app": {"schemas", "streams"},
-    "producers": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "producers"},
+    "producers": {
+        *("schemas", "streams.core", "streams.metrics", "streams.cluster", "streams.security"),
+        "producers",
+    },
     "sinks": {
         *("schemas", "streams.core", "streams.metrics", "streams.cluster", "streams.memory"),
-        "sinks",
+        *("streams.security", "sinks"),
     },
     "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
     "deploy.local": {"schemas", "streams", "producers", "sinks", "analytics", "deploy.local"},
