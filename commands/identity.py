@@ -14,7 +14,7 @@ from clickhouse_driver import Client
 
 from analytics.identities import find_linked, known_identities
 from commands.render_identity import show_conflicts, show_explanation
-from commands.send import wait_until_read
+from commands.send import wait_for_pipeline
 from commands.shell import Refused, Shell, ledger, out, print_json, verb
 from producers.publisher import Publisher
 from schemas import topics
@@ -195,7 +195,7 @@ def _publish(settings: Settings, entry: Link) -> None:
 
 
 def _wait_until_seen(settings: Settings, client: Client) -> None:
-    wait_until_read(settings)
+    wait_for_pipeline(settings)
     client.execute("SYSTEM RELOAD DICTIONARY customer_of")
 
 

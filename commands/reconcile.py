@@ -17,7 +17,7 @@ from clickhouse_driver import Client
 from analytics import replay
 from analytics.identities import known_identities
 from analytics.live import evaluations, parts_of, stored_members, stored_parts
-from commands.send import wait_until_read
+from commands.send import wait_for_pipeline
 from commands.shell import Shell, ledger, out, print_json, verb
 from schemas import topics
 from schemas.outcome import Member
@@ -81,7 +81,7 @@ def reconcile(shell: Shell, repair: bool, wait: bool, as_json: bool) -> None:
     """
     settings = shell.settings()
     if wait:
-        wait_until_read(settings)
+        wait_for_pipeline(settings)
     found = _compared(settings, repair)
     left = found
     if repair and any(found.drift.values()):

@@ -15,7 +15,7 @@ from producers.mapping import load_mapping
 from producers.publisher import Publisher
 from schemas.settings import Settings
 from schemas.touchpoint import json_schema
-from streams.cluster import unread
+from streams.cluster import wait_until_read
 
 _PATIENCE = 300.0
 
@@ -57,7 +57,7 @@ def import_(
             lambda done, total: progress.update(task, completed=done, total=total),
         )
     if wait:
-        wait_until_read(settings)
+        wait_for_pipeline(settings)
         with ledger(settings) as client:
             client.execute("SYSTEM RELOAD DICTIONARY customer_of")
     seconds = time.monotonic() - began
@@ -73,23 +73,17 @@ def schema(_shell: Shell) -> None:
     print_json(json_schema())
 
 
-def wait_until_read(settings: Settings) -> None:
-    """Wait until every consumer group has read everything, twice in a row."""
-    quiet, deadline = 0, time.monotonic() + _PATIENCE
-    last = None
+def wait_for_pipeline(settings: Settings) -> None:
+    """Wait until all that was sent can be queried; refused where nothing moves for minutes."""
     with bar() as progress:
         task = progress.add_task("waiting for the pipeline", total=None)
-        while quiet < 2:
-            behind = sum(unread(settings).values())
+
+        def told(behind: int) -> None:
             progress.update(task, description=f"waiting for the pipeline: {behind:,} to go")
-            quiet = quiet + 1 if not behind else 0
-            if behind != last:
-                last, deadline = behind, time.monotonic() + _PATIENCE
-            if time.monotonic() > deadline:
-                raise Refused(
-                    f"{behind:,} records wait unread and nothing moves: see `journey status`"
-                )
-            time.sleep(0.1)
+
+        left = wait_until_read(settings, told, _PATIENCE)
+    if left:
+        raise Refused(f"{left:,} records wait unread and nothing moves: see `journey status`")
 
 
 def _show(report: ImportReport, seconds: float, as_json: bool, waited: bool) -> None:

@@ -1,9 +1,24 @@
-"""Every topic: name, key, partitions, retention."""
+"""Every topic: name, key, partitions, and how long Kafka keeps what is in it.
+
+Kafka deletes and compacts whole segments that are closed, so how long a record lives has a bound:
+
+- a topic with retention: `retention_days` + `SEGMENT_DAYS` after it was written;
+- a compacted topic: an old value `COMPACTION_DAYS` after a newer one or a tombstone of its key was
+  written; the tombstone, whose key still names somebody, 2 * `COMPACTION_DAYS` + `TOMBSTONE_DAYS`.
+
+A segment closes when a record comes and it is `SEGMENT_DAYS` old, so compaction's bound holds where
+a partition is written to at least that often; else it begins with the next record.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
+
+SEGMENT_DAYS: Final = 1
+COMPACTION_DAYS: Final = 7
+TOMBSTONE_DAYS: Final = 1
+_DAY_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +31,26 @@ class Topic:
     partitions: int | None = None
     retention_days: int = 7
 
-    def config(self) -> dict[str, str]:
-        """Broker configuration, names as in Kafka's documentation."""
+    def config(self, replication: int) -> dict[str, str]:
+        """Broker configuration at so many replicas, names as in Kafka's documentation.
+
+        From three replicas on, a majority has to have a record before it counts as written.
+        """
+        common = {
+            "compression.type": "producer",
+            "min.insync.replicas": str(replication // 2 + 1 if replication >= 3 else 1),
+            "segment.ms": str(SEGMENT_DAYS * _DAY_MS),
+        }
         if self.compacted:
-            return {"cleanup.policy": "compact"}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_days * 86_400_000)}
+            return common | {
+                "cleanup.policy": "compact",
+                "max.compaction.lag.ms": str(COMPACTION_DAYS * _DAY_MS),
+                "delete.retention.ms": str(TOMBSTONE_DAYS * _DAY_MS),
+            }
+        return common | {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self.retention_days * _DAY_MS),
+        }
 
 
 TOUCHPOINTS: Final = Topic("touchpoints", key="anchor")

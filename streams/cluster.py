@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
-from kafka.errors import KafkaError, NoError, TopicAlreadyExistsError
+from kafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    KafkaError,
+    NoError,
+    NotCoordinatorError,
+    TopicAlreadyExistsError,
+)
 from kafka.structs import OffsetAndMetadata
 
 from schemas import topics
 from schemas.settings import Settings
 from streams.security import client_options, why_unreachable
 
+T = TypeVar("T")
 WORKERS: Final = "journey"
 _FETCH_SECONDS: Final = 10.0
+_COORDINATOR_SECONDS: Final = 10.0
+_COORDINATOR_AWAY: Final = (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    NotCoordinatorError,
+)
 _BOOTSTRAP_MS: Final = 5_000
 SINK: Final = "journey-sink"
 # consumer group -> topics it reads, in order of flow
@@ -56,6 +70,8 @@ def administer(settings: Settings) -> Iterator[KafkaAdminClient]:
         raise BrokerUnavailable(why_unreachable(settings)) from error
     try:
         yield admin
+    except KafkaError as error:
+        raise BrokerUnavailable(f"Kafka at {settings.kafka}: {error}") from error
     finally:
         admin.close()
 
@@ -70,10 +86,10 @@ def declare(settings: Settings) -> list[str]:
                 name=topic.name,
                 num_partitions=topic.partitions or settings.partitions,
                 replication_factor=settings.replication,
-                topic_configs=topic.config(),
+                topic_configs=topic.config(settings.replication),
             )
             try:
-                admin.create_topics([declaration])
+                admin.create_topics([declaration], wait_for_metadata=True)
             except TopicAlreadyExistsError:
                 continue  # another process declared it at the same moment
         return [topic.name for topic in missing]
@@ -88,7 +104,9 @@ def is_empty(settings: Settings) -> bool:
 def unread(settings: Settings) -> dict[tuple[str, str], int]:
     """Records of each (group, topic) that the group has not committed yet, in order of flow."""
     with administer(settings) as admin, _consumer(settings) as consumer:
-        committed = {group: admin.list_group_offsets(group).get(group, {}) for group in READERS}
+        committed = _coordinated(
+            lambda: {group: admin.list_group_offsets(group).get(group, {}) for group in READERS}
+        )
         ends = _ends(consumer)
     return {
         (group, topic.name): sum(
@@ -101,19 +119,42 @@ def unread(settings: Settings) -> dict[tuple[str, str], int]:
     }
 
 
+def wait_until_read(
+    settings: Settings, progress: Callable[[int], None], patience: float, pause: float = 0.1
+) -> int:
+    """Wait until every group has read everything, twice in a row; records left unread.
+
+    That is 0 unless nothing moved for `patience` seconds. `progress` is told what is unread, every
+    `pause` seconds; a broker that is away for less than `patience` is waited for too.
+    """
+    quiet, behind, moved = 0, -1, time.monotonic()
+    while True:
+        try:
+            found = sum(unread(settings).values())
+        except BrokerUnavailable:
+            if time.monotonic() - moved > patience:
+                raise
+        else:
+            quiet = quiet + 1 if not found else 0
+            if found != behind:
+                behind, moved = found, time.monotonic()
+        progress(max(behind, 0))
+        if quiet == 2 or time.monotonic() - moved > patience:
+            return behind
+        time.sleep(pause)
+
+
 def commit(settings: Settings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
     """Set a group's next offsets, by (topic, partition).
 
     Raises GroupInUse where the group has members, which have offsets of their own.
     """
     with administer(settings) as admin:
-        answers = admin.alter_group_offsets(
-            group,
-            {
-                TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
-                for (topic, partition), offset in offsets.items()
-            },
-        )
+        wanted = {
+            TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
+            for (topic, partition), offset in offsets.items()
+        }
+        answers = _coordinated(lambda: admin.alter_group_offsets(group, wanted))
     refused = sorted({error.__name__ for error in answers.values() if error is not NoError})
     if refused:
         raise GroupInUse(f"group {group}: {', '.join(refused)}; stop its members first")
@@ -142,19 +183,34 @@ def latest(settings: Settings, topic: topics.Topic, keys: Collection[str]) -> di
     return {key: value for key, value in found.items() if value is not None}
 
 
+def _coordinated(ask: Callable[[], T]) -> T:
+    """Ask a group's coordinator; again while it is about to begin, as on a cluster just started."""
+    deadline = time.monotonic() + _COORDINATOR_SECONDS
+    while True:
+        try:
+            return ask()
+        except _COORDINATOR_AWAY:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 @contextmanager
 def _consumer(settings: Settings, fetch_bytes: int = 1) -> Iterator[KafkaConsumer]:
     # One batch of a partition is enough to learn its end.
-    consumer = KafkaConsumer(
-        bootstrap_servers=settings.kafka,
-        max_partition_fetch_bytes=fetch_bytes,
-        auto_offset_reset="earliest",
-        **client_options(settings),
-    )
     try:
-        yield consumer
-    finally:
-        consumer.close()
+        consumer = KafkaConsumer(
+            bootstrap_servers=settings.kafka,
+            max_partition_fetch_bytes=fetch_bytes,
+            auto_offset_reset="earliest",
+            **client_options(settings),
+        )
+        try:
+            yield consumer
+        finally:
+            consumer.close()
+    except KafkaError as error:
+        raise BrokerUnavailable(f"Kafka at {settings.kafka}: {error}") from error
 
 
 def _ends(consumer: KafkaConsumer) -> dict[TopicPartition, int]:

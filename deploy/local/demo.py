@@ -18,7 +18,7 @@ from producers.publisher import Publisher
 from producers.simulator.publish import SimulationCounts, publish_simulation
 from producers.simulator.stream import simulate
 from sinks.clickhouse import connect
-from streams.cluster import unread
+from streams.cluster import wait_until_read
 
 FUNNEL: Final = ("web:product_view", "web:add_to_cart", "order:placed", "order:delivered")
 FUNNEL_WINDOW: Final = 30 * 86_400
@@ -112,28 +112,16 @@ def run(
                 rate,
                 sent,
             )
-        _settle(stack, client, counts.sent, progress)
+        wait_until_read(
+            settings,
+            lambda _: progress(counts.sent, _asked(stack, lambda: _stored(client))),
+            _PATIENCE,
+            pause=0.25,
+        )
         seconds = time.monotonic() - began
         return _asked(stack, lambda: _outcome(stack, client, counts, seconds))
     finally:
         client.disconnect()
-
-
-def _settle(stack: Stack, client: Client, sent: int, progress: Progress) -> None:
-    """Wait until every group has read everything, twice in a row."""
-    quiet = 0
-    moved = time.monotonic()
-    last: tuple[int, dict[tuple[str, str], int] | None] | None = None
-    while quiet < 2 and time.monotonic() - moved < _PATIENCE:
-        stored = _asked(stack, lambda: _stored(client))
-        # Asking every group is dear; while rows still arrive the answer is known.
-        behind = unread(stack.settings) if last is not None and stored == last[0] else None
-        quiet = quiet + 1 if behind is not None and not any(behind.values()) else 0
-        if (stored, behind) != last:
-            moved = time.monotonic()
-        last = (stored, behind)
-        progress(sent, stored)
-        time.sleep(0.25)
 
 
 def _asked(stack: Stack, ask: Callable[[], T]) -> T:
