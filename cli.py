@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from commands import dead, identity, inspect, local, model, operate, reconcile, send
+from commands import dead, identity, inspect, local, model, operate, reconcile, send, topics
 from commands.shell import Shell
 
 
@@ -43,6 +43,7 @@ for command in (
     reconcile.reconcile,
     dead.dead,
     operate.setup,
+    topics.topics,
     operate.worker,
     operate.sink,
     operate.rebuild,

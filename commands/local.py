@@ -31,14 +31,15 @@ _workers = click.option(
 @_port_base
 @_workers
 @click.option("--fresh", is_flag=True, help="Start with an empty ledger.")
+@click.option("--rebuild", is_flag=True, help="Rebuild state from the ledger though Kafka kept it.")
 @verb
-def up(shell: Shell, port_base: int | None, workers: int, fresh: bool) -> None:
+def up(shell: Shell, port_base: int | None, workers: int, fresh: bool, rebuild: bool) -> None:
     """Run broker, database, workers and sink until Ctrl-C.
 
     Starting again on the same data goes on. The embedded broker forgets, so state is rebuilt from
     the ledger; Apache Kafka, which JOURNEY_KAFKA_JARS puts in its place, has kept it.
     """
-    with _running(shell, None, port_base, workers, fresh) as stack:
+    with _running(shell, None, port_base, workers, fresh, rebuild) as stack:
         settings = stack.settings
         out.print(f"Kafka       {settings.kafka}")
         out.print(f"ClickHouse  {settings.clickhouse.get_secret_value()}")
@@ -123,7 +124,12 @@ def _go_on(stack: Stack, customers: int, seed: int, as_json: bool) -> None:
 
 @contextmanager
 def _running(
-    shell: Shell, data: Path | None, port_base: int | None, workers: int, fresh: bool
+    shell: Shell,
+    data: Path | None,
+    port_base: int | None,
+    workers: int,
+    fresh: bool,
+    rebuild: bool = False,
 ) -> Iterator[Stack]:
     """A stack from start to stop, which SIGTERM ends as Ctrl-C does."""
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -132,7 +138,7 @@ def _running(
         task = progress.add_task("starting", total=None)
         stack = Stack(shell.settings(data), workers, port_base, _reporter(progress, task))
         try:
-            stack.start(fresh)
+            stack.start(fresh, rebuild)
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None
     try:

@@ -73,7 +73,7 @@ def rescore(shell: Shell) -> None:
     """Score the ledger's texts again where another version of the scorer scored them.
 
     Start workers of this version first, so that nothing stale comes after. Live state follows when
-    it is next rebuilt from the ledger: at the next `journey up`, or by `journey rebuild`.
+    it is next rebuilt from the ledger: by `journey up --rebuild`, or `journey rebuild`.
     """
     with ledger(shell.settings()) as client, bar() as progress:
         task = progress.add_task("rescoring", total=rescoring.stale(client))
@@ -88,7 +88,7 @@ def rescore(shell: Shell) -> None:
     )
     if done.changed:
         out.print(
-            "live state has the old scores until it is rebuilt: restart `journey up`, "
+            "live state has the old scores until it is rebuilt: stop and `journey up --rebuild`, "
             "or see “A new scorer” in docs/health.md",
             highlight=False,
             soft_wrap=True,

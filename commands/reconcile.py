@@ -76,8 +76,8 @@ def reconcile(shell: Shell, repair: bool, wait: bool, as_json: bool) -> None:
 
     With --repair, rows that differ are replaced in ClickHouse by what the ledger says, and the
     exit code tells what is left. Workers keep their own state in Kafka: where that is wrong too,
-    the command says so, and the drift would come back with a customer's next touchpoint. Stop and
-    start the local stack then, or rebuild on fresh topics (`journey rebuild`).
+    the command says so, and the drift would come back with a customer's next touchpoint. Stop the
+    local stack then and start it with --rebuild, or `journey rebuild` on fresh topics.
     """
     settings = shell.settings()
     if wait:
@@ -204,7 +204,7 @@ def _show(found: Report, left: Report, repair: bool) -> None:
     if found.workers:
         out.print(
             f"The workers too have {found.workers:,} of them otherwise than the ledger, so drift "
-            "will be back: stop and start the local stack, or `journey rebuild` on fresh topics",
+            "will be back: stop and `journey up --rebuild`, or `journey rebuild` on fresh topics",
             highlight=False,
             soft_wrap=True,
         )

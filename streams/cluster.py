@@ -95,6 +95,13 @@ def declare(settings: Settings) -> list[str]:
         return [topic.name for topic in missing]
 
 
+def delete_topics(settings: Settings) -> None:
+    """Delete our topics, and with them what groups have committed of them."""
+    with administer(settings) as admin:
+        known = set(admin.list_topics())
+        admin.delete_topics([topic.name for topic in topics.TOPICS if topic.name in known])
+
+
 def is_empty(settings: Settings) -> bool:
     """Whether nothing was ever written to our topics."""
     with _consumer(settings) as consumer:

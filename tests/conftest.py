@@ -9,11 +9,11 @@ import pytest
 from pytest_socket import disable_socket, socket_allow_hosts
 
 from deploy.local.stack import Stack
-from schemas.settings import load
+from schemas.settings import Settings, load
+from streams.cluster import delete_topics
 from tests.servers import (
     BROKER,
     BROKER_FORGETS,
-    delete_topics,
     running_broker,
     running_clickhouse,
 )
@@ -66,7 +66,7 @@ def broker_port(request: pytest.FixtureRequest) -> Iterator[int]:
     else:
         port = request.getfixturevalue("_shared_broker")
         yield port
-        delete_topics(port)
+        delete_topics(Settings(kafka=f"127.0.0.1:{port}"))
 
 
 @pytest.fixture(scope="session")

@@ -16,8 +16,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from kafka import KafkaAdminClient
-
 from deploy.local import broker, kafka
 from deploy.local.process import free_ports, is_open
 
@@ -58,15 +56,6 @@ def running_broker() -> Iterator[int]:
             yield port
         finally:
             _end(process)
-
-
-def delete_topics(port: int) -> None:
-    """Delete all topics of a broker, and with them every group's offsets."""
-    admin = KafkaAdminClient(bootstrap_servers=f"127.0.0.1:{port}")
-    try:
-        admin.delete_topics([name for name in admin.list_topics() if not name.startswith("__")])
-    finally:
-        admin.close()
 
 
 def _broker(folder: Path) -> tuple[int, list[str]]:

@@ -27,7 +27,14 @@ from deploy.local.scrape import scrape, total
 from schemas.settings import KEY_FILE, PREFIX, STACK_FILE, Settings
 from schemas.topics import TOUCHPOINTS
 from sinks.clickhouse import prepare
-from streams.cluster import SINK, BrokerUnavailable, declare, is_empty, unread
+from streams.cluster import (
+    SINK,
+    BrokerUnavailable,
+    declare,
+    delete_topics,
+    is_empty,
+    unread,
+)
 
 HOST: Final = "127.0.0.1"
 _LOCK: Final = "stack.lock"
@@ -82,14 +89,15 @@ class Stack:
         self._parts: dict[str, Process] = {}
         self.restarts = 0
 
-    def start(self, fresh: bool) -> None:
+    def start(self, fresh: bool, rebuild: bool = False) -> None:
         """Start everything, on an empty folder where `fresh`; returns once touchpoints may come.
 
-        Raises StackError, with whatever had started stopped again.
+        With `rebuild`, state comes from the ledger also where Kafka has kept it. Raises StackError,
+        with whatever had started stopped again.
         """
         self._claim(fresh)
         try:
-            self._start()
+            self._start(rebuild)
         except (StartFailed, kafka.KafkaMissing) as error:
             self.stop(drain=False)
             raise StackError(str(error)) from error
@@ -183,7 +191,7 @@ class Stack:
             key.touch(mode=0o600)
             key.write_text(secrets.token_hex(32))
 
-    def _start(self) -> None:
+    def _start(self, rebuild: bool = False) -> None:
         self._report("starting broker and database", 0, 0)
         self._launch("clickhouse")
         if self._jars is not None:
@@ -192,6 +200,8 @@ class Stack:
         self._wait_for("broker")
         self._wait_for("clickhouse")
         prepare(self.settings.clickhouse.get_secret_value())
+        if rebuild:
+            self._forget()
         declare(self.settings)
         rebuilt = self._rebuild()
         self._report("starting workers", 0, 0)
@@ -214,6 +224,16 @@ class Stack:
             shutil.rmtree(log, ignore_errors=True)
             (self._folder / _FILLING).unlink()
         kafka.prepare(log, self._broker_port, self._controller_port, jars=jars)
+
+    def _forget(self) -> None:
+        """Delete the topics, where the ledger has all that is in them."""
+        behind = sum(unread(self.settings).values())
+        if behind:
+            raise StackError(
+                f"{behind:,} records in Kafka are not in the ledger yet, so state cannot be "
+                "rebuilt: start without --rebuild and stop, which waits for them"
+            )
+        delete_topics(self.settings)
 
     def _rebuild(self) -> bool:
         """Fill empty topics from the ledger; whether there was anything to fill them with."""

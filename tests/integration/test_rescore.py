@@ -143,13 +143,13 @@ def test_live_state_follows_at_the_next_start(tmp_path: Path) -> None:
         )
         client.disconnect()
         first.end(signal.SIGINT)
-    with running(data, "up") as second:
+    with running(data, "up", "--rebuild") as second:
         assert answer(data, *who)["sentiment"] == 0
         done = journey(data, "rescore")
         assert done.returncode == 0, done.stderr
         assert "2 texts rescored" in done.stdout
         assert "live state has the old scores" in done.stdout
         second.end(signal.SIGINT)
-    with running(data, "up") as third:
+    with running(data, "up", "--rebuild") as third:
         assert answer(data, *who) | {"as_of": 0} == present | {"as_of": 0}
         third.end(signal.SIGINT)
