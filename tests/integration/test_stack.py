@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from deploy.local.stack import Stack, StackError
+from schemas.settings import load
 from tests.integration.journey import answer, is_alive, journey, running, until, write_ndjson
 from tests.servers import BROKER_FORGETS
 from tests.wire import touchpoint
@@ -78,6 +80,41 @@ def test_a_stack_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
 
 def _are_new(names: set[str], pids: dict[str, int], killed: dict[str, int]) -> bool:
     return pids.keys() == killed.keys() and all(pids[name] != killed[name] for name in names)
+
+
+@pytest.mark.skipif(BROKER_FORGETS, reason="is about a broker that remembers")
+def test_state_is_rebuilt_into_apache_kafka_once(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    embedded = load({}, data=data)
+    old = write_ndjson(tmp_path / "old.ndjson", visits(0, 60))
+    new = write_ndjson(tmp_path / "new.ndjson", visits(60, 90))
+    first = Stack(embedded, workers=1, port_base=None, report=lambda *_: None)
+    first.start(fresh=False)
+    try:
+        answer(data, "import", str(old), "--wait")
+        before = customers(data)
+    finally:
+        first.stop()
+    with running(data, "up") as stack:
+        assert "rebuilding state" in stack.log.read_text()
+        assert customers(data) == before
+        answer(data, "import", str(new), "--wait")
+        after = customers(data)
+        assert touchpoints(after) == 90
+        stack.process.kill()  # what is in Kafka stays there
+    with pytest.raises(StackError, match=r"JOURNEY_KAFKA_JARS"):
+        Stack(embedded, workers=1, port_base=None, report=lambda *_: None).start(fresh=False)
+    with running(data, "up") as stack:
+        assert stack.log.read_text().count("rebuilding state") == 1
+        assert customers(data) == after
+        answer(data, "import", str(old), "--wait")
+        assert customers(data) == after
+        assert stack.end(signal.SIGTERM) == 0
+    (data / "kafka.filling").touch()  # as if the rebuild had been killed
+    with running(data, "up") as stack:
+        assert stack.log.read_text().count("rebuilding state") == 2
+        assert customers(data) == after
+        assert stack.end(signal.SIGTERM) == 0
 
 
 def test_a_supervisor_that_is_killed_leaves_no_orphan_and_a_second_one_is_refused(
