@@ -15,15 +15,18 @@ class Topic:
     compacted: bool = False
     partitions: int | None = None
     retention_days: int = 7
+    broker_time: bool = False  # else records carry their producers' clocks, and expire by them
 
     def config(self) -> dict[str, str]:
         """Broker configuration, names as in Kafka's documentation."""
         if self.compacted:
             return {"cleanup.policy": "compact"}
-        return {"cleanup.policy": "delete", "retention.ms": str(self.retention_days * 86_400_000)}
+        stamp = {"message.timestamp.type": "LogAppendTime"} if self.broker_time else {}
+        kept = {"retention.ms": str(self.retention_days * 86_400_000)}
+        return {"cleanup.policy": "delete", **kept, **stamp}
 
 
-TOUCHPOINTS: Final = Topic("touchpoints", key="anchor")
+TOUCHPOINTS: Final = Topic("touchpoints", key="anchor", broker_time=True)
 DEAD_LETTERS: Final = Topic("dead-letters", key="letter's id", retention_days=30)
 JOURNEYS: Final = Topic("journeys", key="anchor")
 ANCHORS: Final = Topic("anchors", key="anchor", compacted=True)
