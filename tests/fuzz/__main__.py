@@ -15,12 +15,13 @@ from schemas.settings import load
 from tests.fuzz import in_process, pipeline
 from tests.fuzz.expected import Account
 from tests.fuzz.records import samples
+from tests.servers import BROKER
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
     parser.add_argument("--records", type=int, default=1_000_000, help="in process")
-    parser.add_argument("--pipeline", type=int, default=1_000_000, help="through a stack")
+    parser.add_argument("--pipeline", type=int, default=200_000, help="through a stack")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     wrong = 0
@@ -29,7 +30,7 @@ def main() -> int:
         wrong += _tell("decode, resolve and the sink's decoding, in process", *found)
     if arguments.pipeline:
         with tempfile.TemporaryDirectory() as folder:
-            settings = load({"JOURNEY_DEAD_LETTER_LIMIT": "1"}, data=Path(folder))
+            settings = load(BROKER | {"JOURNEY_DEAD_LETTER_LIMIT": "1"}, data=Path(folder))
             stack = Stack(settings, workers=1, port_base=None, report=lambda *_: None)
             stack.start(fresh=True)
             try:

@@ -15,14 +15,17 @@ from schemas.topics import TOUCHPOINTS
 from sinks.clickhouse import connect
 from tests.fuzz import pipeline
 from tests.fuzz.records import KINDS, NEIGHBOUR, samples
+from tests.servers import BROKER
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.broker]
 
 
 @pytest.fixture(scope="module")
 def tolerant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """A stack that takes any share of dead letters."""
-    settings = load({"JOURNEY_DEAD_LETTER_LIMIT": "1"}, data=tmp_path_factory.mktemp("fuzz"))
+    settings = load(
+        BROKER | {"JOURNEY_DEAD_LETTER_LIMIT": "1"}, data=tmp_path_factory.mktemp("fuzz")
+    )
     running = Stack(settings, workers=1, port_base=None, report=lambda *_: None)
     running.start(fresh=True)
     try:
