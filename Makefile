@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint integration integration-kafka integration-tools driver-suite kafka bench clean lock
+.PHONY: demo test lint integration integration-kafka integration-tools driver-suite kafka fuzz bench clean lock
 
 demo: $(INSTALLED)
 	$(BIN)/journey demo --once
@@ -45,6 +45,10 @@ $(KAFKA): deploy/kafka/pom.xml
 	mvn --quiet --batch-mode -f deploy/kafka/pom.xml dependency:copy-dependencies \
 	  -DoutputDirectory=$(CURDIR)/.kafka/lib -DincludeScope=runtime
 	@touch $@
+
+# A million hostile records in process, and 200,000 through a whole stack.
+fuzz: $(INSTALLED)
+	$(BIN)/python -m tests.fuzz
 
 bench: $(INSTALLED)
 	$(BIN)/pip install --quiet --no-deps py-spy

@@ -30,6 +30,7 @@ class Topic:
     compacted: bool = False
     partitions: int | None = None
     retention_days: int = 7
+    broker_time: bool = False  # else records carry their producers' clocks, and expire by them
 
     def config(self, replication: int) -> dict[str, str]:
         """Broker configuration at so many replicas, names as in Kafka's documentation.
@@ -50,10 +51,11 @@ class Topic:
         return common | {
             "cleanup.policy": "delete",
             "retention.ms": str(self.retention_days * _DAY_MS),
+            "message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime",
         }
 
 
-TOUCHPOINTS: Final = Topic("touchpoints", key="anchor")
+TOUCHPOINTS: Final = Topic("touchpoints", key="anchor", broker_time=True)
 DEAD_LETTERS: Final = Topic("dead-letters", key="letter's id", retention_days=30)
 JOURNEYS: Final = Topic("journeys", key="anchor")
 ANCHORS: Final = Topic("anchors", key="anchor", compacted=True)

@@ -128,9 +128,13 @@ def _check_limit(
 
 
 def _received_ms(record: Record, now: datetime) -> int:
-    """When the broker took a record. It is the producer's word, so only where it can be true."""
+    """When the broker took a record: where it has the producer's word, only if that can be true.
+
+    What is older than the topic keeps records, or in the future, was taken now as far as we know.
+    """
     now_ms = to_ms(now)
-    return record.timestamp if 0 <= record.timestamp <= now_ms else now_ms
+    oldest = now_ms - topics.TOUCHPOINTS.retention_days * 86_400_000
+    return record.timestamp if oldest <= record.timestamp <= now_ms else now_ms
 
 
 def _send(out: _Outputs, agent: Resolve, anchor: str, state: AnchorState, received_ms: int) -> None:
