@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from commands import dead, identity, inspect, local, model, operate, reconcile, send
+from commands import acls, dead, identity, inspect, local, model, operate, reconcile, send
 from commands.shell import Shell
 
 
@@ -46,6 +46,7 @@ for command in (
     operate.worker,
     operate.sink,
     operate.rebuild,
+    acls.acls,
 ):
     main.add_command(command)
 
