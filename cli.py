@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from commands import dead, identity, inspect, local, model, operate, reconcile, send, topics
+from commands import acls, dead, identity, inspect, local, model, operate, reconcile, send, topics
 from commands.shell import Shell
 
 
@@ -47,6 +47,7 @@ for command in (
     operate.worker,
     operate.sink,
     operate.rebuild,
+    acls.acls,
 ):
     main.add_command(command)
 

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from analytics.lookup import UnknownIdentifier
 from analytics.steps import BadStep
 from commands.plain import plain_json
+from deploy.kafka.acls import AclsRefused
 from deploy.local.stack import StackError
 from producers.mapping import MappingError
 from producers.publisher import PublishError
@@ -34,6 +35,7 @@ out: Final = Console()
 err: Final = Console(stderr=True)
 # Errors whose message is one line for people
 _OURS: Final = (
+    AclsRefused,
     BadStep,
     BrokerUnavailable,
     GroupInUse,

@@ -13,12 +13,7 @@ from uuid import UUID
 
 import msgspec
 from kafka import KafkaProducer
-from kafka.errors import (
-    KafkaConnectionError,
-    KafkaError,
-    KafkaTimeoutError,
-    SaslAuthenticationFailedError,
-)
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from kafka.partitioner import DefaultPartitioner
 from kafka.partitioner.default import murmur2
 
@@ -28,6 +23,7 @@ from streams.core.identifiers import PRECEDENCE, anchor_of, normalise
 from streams.security import client_options, why_unreachable
 
 MAX_PENDING_BYTES: Final = 32 * 1024 * 1024
+_BOOTSTRAP_MS: Final = 5_000
 _LINGER_MS: Final = 50
 _BATCH_BYTES: Final = 256 * 1024
 _RECORD_OVERHEAD: Final = 1024  # a pending record's futures in this process, roughly
@@ -116,7 +112,7 @@ class Publisher:
                 linger_ms=_LINGER_MS,
                 batch_size=_BATCH_BYTES,
                 max_block_ms=timeout_ms,
-                bootstrap_timeout_ms=timeout_ms,
+                bootstrap_timeout_ms=min(timeout_ms, _BOOTSTRAP_MS),
                 request_timeout_ms=max(1, min(30_000, timeout_ms - _LINGER_MS)),
                 delivery_timeout_ms=timeout_ms + _LINGER_MS,
                 allow_auto_create_topics=False,
@@ -124,7 +120,7 @@ class Publisher:
                 partitioner=_RememberingPartitioner(),
                 **client_options(settings),
             )
-        except (KafkaTimeoutError, KafkaConnectionError, SaslAuthenticationFailedError):
+        except (KafkaTimeoutError, KafkaConnectionError):
             raise PublishError(why_unreachable(settings)) from None
 
     def __enter__(self) -> Self:

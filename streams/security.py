@@ -5,11 +5,10 @@ from __future__ import annotations
 import socket
 import ssl
 import struct
-from contextlib import closing, suppress
+from contextlib import closing
 from typing import Any, Final
 
-from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError, SaslAuthenticationFailedError
+from kafka.net.sasl import get_sasl_mechanism
 
 from schemas.settings import PREFIX, Settings
 
@@ -17,6 +16,7 @@ _SECONDS: Final = 2.0
 _DEFAULT_PORT: Final = 9092
 # Kafka's API keys and error codes (kafka.apache.org/protocol).
 _SASL_HANDSHAKE: Final = 17
+_SASL_AUTHENTICATE: Final = 36
 _METADATA: Final = 3
 _UNSUPPORTED_MECHANISM: Final = 33
 
@@ -81,7 +81,7 @@ def _refused_login(settings: Settings, connection: socket.socket) -> str | None:
     login = settings.kafka_password is not None
     try:
         if login:
-            answer = _ask(connection, _SASL_HANDSHAKE, _text(settings.kafka_mechanism))
+            answer = _ask(connection, _SASL_HANDSHAKE, _text(settings.kafka_mechanism), version=1)
         else:
             answer = _ask(connection, _METADATA, struct.pack(">i", 0))
     except ssl.SSLError:
@@ -92,24 +92,36 @@ def _refused_login(settings: Settings, connection: socket.socket) -> str | None:
         return f"wants a login: {_set('SECURITY')} to SASL_SSL, with a username and password"
     if not login:
         return None
-    (code,) = struct.unpack_from(">h", answer)
+    code = _error_code(answer)
     if code == _UNSUPPORTED_MECHANISM:
         return f"does not know {settings.kafka_mechanism}: {_set('MECHANISM')} to one it has"
     if code:
         return f"takes no login: {_set('SECURITY')} to SSL or PLAINTEXT"
-    with suppress(KafkaError):
-        try:
-            KafkaAdminClient(
-                bootstrap_servers=settings.kafka,
-                bootstrap_timeout_ms=int(_SECONDS * 1000),
-                **client_options(settings),
-            ).close()
-        except SaslAuthenticationFailedError:
-            return (
-                f"refuses the login of {settings.kafka_username}: "
-                f"see {PREFIX}KAFKA_USERNAME and {PREFIX}KAFKA_PASSWORD"
-            )
+    if not _logs_in(settings, connection):
+        user = settings.kafka_username
+        return f"refuses the login of {user}: {_set('USERNAME')} and {PREFIX}KAFKA_PASSWORD anew"
     return None
+
+
+def _logs_in(settings: Settings, connection: socket.socket) -> bool:
+    login = get_sasl_mechanism(settings.kafka_mechanism)(**client_options(settings))
+    try:
+        while not login.is_done():
+            token = login.auth_bytes()
+            body = struct.pack(">i", len(token)) + token
+            answer = _ask(connection, _SASL_AUTHENTICATE, body)
+            if _error_code(answer):
+                return False
+            (message,) = struct.unpack_from(">h", answer, 2)
+            login.receive(answer[8 + max(0, message) :])
+    except (OSError, ValueError):
+        return False
+    return bool(login.is_authenticated())
+
+
+def _error_code(answer: bytes) -> int:
+    (code,) = struct.unpack_from(">h", answer)
+    return int(code)
 
 
 def _set(name: str) -> str:
@@ -128,10 +140,10 @@ def _speaks_tls(host: str, port: int) -> bool:
     return True
 
 
-def _ask(connection: socket.socket, api: int, body: bytes) -> bytes:
-    """The answer to a request in version 0 of Kafka's protocol, without its header."""
+def _ask(connection: socket.socket, api: int, body: bytes, version: int = 0) -> bytes:
+    """The answer to a request of Kafka's protocol, without its header."""
     connection.settimeout(_SECONDS)
-    request = struct.pack(">hhi", api, 0, 1) + _text("journey") + body
+    request = struct.pack(">hhi", api, version, 1) + _text("journey") + body
     connection.sendall(struct.pack(">i", len(request)) + request)
     (length,) = struct.unpack(">i", _receive(connection, 4))
     return _receive(connection, length)[4:]

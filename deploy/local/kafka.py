@@ -32,10 +32,12 @@ def prepare(
     controller_port: int,
     extra: Mapping[str, str] | None = None,
     jars: Path = JARS,
+    users: Mapping[str, str] | None = None,
 ) -> None:
     """Write the broker's configuration and format its log, where that is not done yet.
 
-    `extra` are broker options, by Kafka's names, that replace ours. Raises KafkaMissing.
+    `extra` are broker options, by Kafka's names, that replace ours; `users` are names and
+    passwords of a log yet to format, for SCRAM-SHA-512. Raises KafkaMissing.
     """
     java = _java(jars)
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,8 +63,13 @@ def prepare(
     if (folder / "log" / "meta.properties").exists():
         return
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    logins = [f"SCRAM-SHA-512=[name={n},password={p}]" for n, p in (users or {}).items()]
     done = subprocess.run(  # noqa: S603
-        [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", folder / _CONFIGURED],
+        [
+            *(*java, "kafka.tools.StorageTool", "format", "-t", cluster),
+            *("-c", folder / _CONFIGURED),
+            *(word for login in logins for word in ("--add-scram", login)),
+        ],
         capture_output=True,
         text=True,
         check=False,

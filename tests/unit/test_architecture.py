@@ -34,8 +34,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
     "deploy.local": {"schemas", "streams", "producers", "sinks", "analytics", "deploy.local"},
+    "deploy.kafka": {"schemas", "streams", "deploy.kafka"},
     "deploy.local.clickhouse": {"deploy.local.clickhouse"},
-    "commands": {*SOURCES, "deploy.local"},
+    "commands": {*SOURCES, "deploy.local", "deploy.kafka"},
     "cli": {"commands"},
 }
 # What does I/O, knows the time, draws lots or waits.

@@ -1,0 +1,1 @@
+"""What a cluster of one's own needs to let our processes in."""
