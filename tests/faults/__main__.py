@@ -28,7 +28,7 @@ from tests.faults.truth import truth_of
 
 _ISOLATED: Final = "--isolated"
 _CALM_SECONDS: Final = 8.0  # before the first fault comes, and after the last
-out: Final = Console(highlight=False, soft_wrap=True)
+out: Final = Console(highlight=False, soft_wrap=True, width=110)
 
 
 def main() -> int:

@@ -61,5 +61,7 @@ def told(expected: Any, found: Any) -> str:
     else:
         pairs = [("", expected, found)]
     return "; ".join(
-        f"{n} {told(a, b) if n else f'{a!r:.120} ≠ {b!r:.120}'}" for n, a, b in pairs if a != b
+        f"{name} {told(one, other)}" if name else f"{one!r:.120} is {other!r:.120}"
+        for name, one, other in pairs
+        if one != other
     )

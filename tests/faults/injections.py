@@ -84,7 +84,7 @@ def _throttle(pipeline: Pipeline, parts: tuple[str, ...], _chance: Random) -> Un
 
 
 def _scale(pipeline: Pipeline, parts: tuple[str, ...], chance: Random) -> Undo:
-    """A worker more, or it goes again: told to, or killed."""
+    """A worker more, which takes some seconds to join; or it goes again: told to, or killed."""
     spare = parts[0]
     if not pipeline.is_up(spare):
         pipeline.launch(spare)
@@ -93,26 +93,29 @@ def _scale(pipeline: Pipeline, parts: tuple[str, ...], chance: Random) -> Undo:
     return lambda: pipeline.wait_for_end(spare, 20)
 
 
+_W: Final = (WORKER_GROUP,)
+_S: Final = (SINK_GROUP,)
+_P: Final = (PRODUCER,)
 FAULTS: Final = (
-    Fault("kill worker", 12, _kill, WORKERS, (WORKER_GROUP,)),
-    Fault("kill both workers", 4, _kill, WORKERS, (WORKER_GROUP,), all_at_once=True),
-    Fault("kill sink", 8, _kill, (SINK,), (SINK_GROUP,)),
+    Fault("kill worker", 12, _kill, WORKERS, _W),
+    Fault("kill both workers", 4, _kill, WORKERS, _W, all_at_once=True),
+    Fault("kill sink", 8, _kill, (SINK,), _S),
     Fault("kill worker and sink", 5, _kill, (WORKERS[0], SINK), BOTH, all_at_once=True),
-    Fault("kill worker, lose its disk", 5, _lose_disk, WORKERS, (WORKER_GROUP,), (0.5, 3.0)),
-    Fault("stop worker, then go on", 8, _pause, WORKERS, (WORKER_GROUP,), (8.0, 15.0)),
-    Fault("stop sink, then go on", 4, _pause, (SINK,), (SINK_GROUP,), (8.0, 15.0)),
-    Fault("add or remove worker", 12, _scale, (SPARE,), (WORKER_GROUP,)),
+    Fault("kill worker, lose its disk", 5, _lose_disk, WORKERS, _W, (0.5, 3.0)),
+    Fault("stop worker, then go on", 8, _pause, WORKERS, _W, (8.0, 15.0)),
+    Fault("stop sink, then go on", 4, _pause, (SINK,), _S, (8.0, 15.0)),
+    Fault("add or remove worker", 12, _scale, (SPARE,), _W, (4.0, 6.0)),
     Fault("kill broker", 5, _kill_and_hold, (BROKER,), BOTH, (0.5, 4.0)),
     Fault("restart broker", 4, _stop_and_hold, (BROKER,), BOTH, (0.5, 4.0)),
-    Fault("kill ClickHouse", 7, _kill_and_hold, (CLICKHOUSE,), (SINK_GROUP,), (0.5, 5.0)),
-    Fault("ClickHouse hangs", 5, _pause, (CLICKHOUSE,), (SINK_GROUP,), (5.0, 15.0)),
-    Fault("kill producer", 4, _kill, (PRODUCER,), BOTH),
-    Fault("cut off worker", 7, _cut, WORKERS, (WORKER_GROUP,), (5.0, 15.0), needs_links=True),
-    Fault("cut off sink", 4, _cut, (SINK,), (SINK_GROUP,), (5.0, 15.0), needs_links=True),
-    Fault("cut off ClickHouse", 4, _cut, (CLICKHOUSE,), (SINK_GROUP,), (5.0, 15.0), needs_links=True),
-    Fault("cut off producer", 2, _cut, (PRODUCER,), BOTH, (5.0, 15.0), needs_links=True),
-    Fault("slow link of worker", 3, _throttle, WORKERS, (WORKER_GROUP,), (5.0, 12.0), needs_links=True),
-    Fault("slow link of sink", 2, _throttle, (SINK,), (SINK_GROUP,), (5.0, 12.0), needs_links=True),
+    Fault("kill ClickHouse", 7, _kill_and_hold, (CLICKHOUSE,), _S, (0.5, 5.0)),
+    Fault("ClickHouse hangs", 5, _pause, (CLICKHOUSE,), _S, (5.0, 15.0)),
+    Fault("kill producer", 4, _kill, _P, _P),
+    Fault("cut off worker", 7, _cut, WORKERS, _W, (5.0, 15.0), needs_links=True),
+    Fault("cut off sink", 4, _cut, (SINK,), _S, (5.0, 15.0), needs_links=True),
+    Fault("cut off ClickHouse", 4, _cut, (CLICKHOUSE,), _S, (5.0, 15.0), needs_links=True),
+    Fault("cut off producer", 2, _cut, _P, _P, (5.0, 15.0), needs_links=True),
+    Fault("slow link of worker", 3, _throttle, WORKERS, _W, (5.0, 12.0), needs_links=True),
+    Fault("slow link of sink", 2, _throttle, (SINK,), _S, (5.0, 12.0), needs_links=True),
 )  # fmt: skip
 
 

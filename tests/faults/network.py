@@ -16,6 +16,7 @@ from typing import Final, NoReturn, Protocol
 _NAMES: Final = Path("/run/netns")
 _BRIDGE: Final = "journey0"
 _PREFIX: Final = "10.77.0."
+_ONE: Final = "the run has one network only"
 _UNSHARE: Final = (
     *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
     *([] if os.geteuid() == 0 else ["--map-root-user"]),
@@ -61,9 +62,13 @@ class Loopback:
         return list(command)
 
     def cut(self, name: str, silently: bool) -> None:
-        raise NoNamespaces("the run has one network only")
+        raise NoNamespaces(_ONE)
 
-    throttle = mend = cut  # type: ignore[assignment]
+    def throttle(self, name: str) -> None:
+        raise NoNamespaces(_ONE)
+
+    def mend(self, name: str) -> None:
+        raise NoNamespaces(_ONE)
 
 
 class Bridged:

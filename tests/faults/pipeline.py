@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Final
 
 from clickhouse_driver import Client
@@ -148,15 +148,15 @@ class Pipeline:
         """Whether a part runs."""
         return name in self.parts and self.parts[name].returncode() is None
 
-    def signal(self, name: str, number: signal.Signals) -> None:
+    def signal(self, name: str, number: Signals) -> None:
         """Send a signal to a part; one that ends by it was asked to."""
         part = self.parts[name]
         if part.returncode() is None:
-            if number in (signal.SIGKILL, signal.SIGTERM):
+            if number in (SIGKILL, SIGTERM):
                 self._expected.add(part.pid)
             os.kill(part.pid, number)
 
-    def hold(self, name: str, number: signal.Signals) -> None:
+    def hold(self, name: str, number: Signals) -> None:
         """End a part by a signal and keep it down until it is launched."""
         self.held.add(name)
         self.signal(name, number)
@@ -166,7 +166,7 @@ class Pipeline:
         deadline = time.monotonic() + seconds
         while self.is_up(name):
             if time.monotonic() > deadline:
-                self.signal(name, signal.SIGKILL)
+                self.signal(name, SIGKILL)
             time.sleep(0.02)
 
     def lose_disk(self, name: str) -> None:
@@ -177,7 +177,7 @@ class Pipeline:
         """Kill everything."""
         for name in (*WORKERS, SPARE, SINK, PRODUCER, CLICKHOUSE, BROKER):
             if self.is_up(name):
-                self.signal(name, signal.SIGKILL)
+                self.signal(name, SIGKILL)
                 self.wait_for_end(name, 5)
 
     def _command(self, name: str) -> list[str]:

@@ -15,6 +15,7 @@ from kafka.errors import KafkaError
 
 from schemas.settings import Settings
 from streams.cluster import READERS
+from tests.faults.pipeline import PRODUCER
 
 _EVERY: Final = 0.4  # seconds
 _TIMEOUT_MS: Final = 3_000
@@ -113,7 +114,8 @@ class Recovery:
     """A fault on its way to being made good.
 
     It is once the groups it touched have committed all that stood in their topics `SETTLING`
-    seconds after the fault was over: what came in while it lasted, and after.
+    seconds after the fault was over: what came in while it lasted, and after. Where it touched
+    the producer, more than it had sent by then must be acknowledged.
     """
 
     kind: str
@@ -122,16 +124,26 @@ class Recovery:
     healed: float = 0.0  # 0: it lasts
     recovered: float = 0.0
     marks: Offsets = field(default_factory=dict)
+    acknowledged: int = 0
 
-    def look(self, seen: Snapshot) -> None:
-        """Take note of a snapshot; sets `recovered`, by the monotonic clock."""
+    def look(self, seen: Snapshot, acknowledged: int, whole: int) -> None:
+        """Take note of a snapshot; sets `recovered`, by the monotonic clock.
+
+        `acknowledged` of the `whole` stream are with the broker.
+        """
         if not self.healed or self.recovered:
             return
         if not self.marks:
             if seen.began >= self.healed + SETTLING:
-                self.marks = seen.ends
+                self.marks, self.acknowledged = seen.ends, acknowledged
             return
-        if all(seen.has_passed(group, self.marks) for group in self.groups):
+        sends = (
+            PRODUCER not in self.groups
+            or self.acknowledged < acknowledged
+            or (acknowledged == whole)
+        )
+        readers = [group for group in self.groups if group != PRODUCER]
+        if sends and all(seen.has_passed(group, self.marks) for group in readers):
             self.recovered = time.monotonic()
 
 

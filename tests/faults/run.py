@@ -73,6 +73,7 @@ class Run:
                 self.pipeline.hold(name, signal.SIGTERM)
                 self.pipeline.wait_for_end(name, 30)
         self._until(self._is_read, patience)
+        self._tick(len(self.recoveries))
 
     def _until(self, true: Callable[[], bool], patience: float) -> None:
         best, moved = None, time.monotonic()
@@ -120,16 +121,16 @@ class Run:
             active.undo()
             active.recovery.healed = time.monotonic()
             self._active.remove(active)
-        seen = self.progress.latest
+        seen, sent = self.progress.latest, acknowledged(self.pipeline.acknowledged)
         for recovery in self.recoveries:
-            recovery.look(seen)
+            recovery.look(seen, sent, self.touchpoints)
         self.pipeline.watch()
         if now - self._told >= 5:
             self._told = now
             lasting = ", ".join(active.recovery.kind for active in self._active)
             open_ = sum(not recovery.recovered for recovery in self.recoveries)
             self.report(
-                f"{acknowledged(self.pipeline.acknowledged):,} of {self.touchpoints:,} sent, "
+                f"{sent:,} of {self.touchpoints:,} sent, "
                 f"{len(self.recoveries)} of {planned} faults, {open_} not made good, unread "
                 f"{'/'.join(f'{n:,}' for n in self._unread().values())}"
                 + (f" · {lasting}" if lasting else "")

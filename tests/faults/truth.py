@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -52,19 +52,13 @@ def truth_of(path: Path, key: bytes, region: str, now: datetime) -> Truth:
         shards = [pool.submit(_fold, path, shard, key, region, now) for shard in range(_SHARDS)]
         for done in shards:
             part = done.result()
-            for into, found in (
-                (whole.rows, part.rows),
-                (whole.events, part.events),
-                (whole.refused, part.refused),
-                (whole.anchors, part.anchors),
-            ):
-                into.update(found)
+            whole.rows |= part.rows
+            whole.events |= part.events
+            whole.refused |= part.refused
+            whole.anchors |= part.anchors
             for pair, evidence in part.links.items():
                 whole.links[pair] = min(evidence, whole.links.get(pair, evidence))
-    whole.customers = customers_of(
-        Link(a, b, event_id, at_ms, source)
-        for (a, b), (at_ms, event_id, source) in whole.links.items()
-    )
+    whole.customers = customers_of(_as_links(whole.links))
     return whole
 
 
@@ -92,9 +86,8 @@ def _fold(path: Path, shard: int, key: bytes, region: str, now: datetime) -> Tru
     return truth
 
 
-def customers_of(links: Iterable[Link]) -> dict[str, str]:
+def customers_of(links: list[Link]) -> dict[str, str]:
     """Every linked identifier's customer, by the oracle, one web of links at a time."""
-    links = list(links)
     above: dict[str, str] = {}
 
     def top(name: str) -> str:
@@ -117,10 +110,14 @@ def customers_of(links: Iterable[Link]) -> dict[str, str]:
 def folded_customers(links: Mapping[tuple[str, str], Evidence]) -> dict[str, str]:
     """The same by the core, which is another computation altogether."""
     identities = Identities()
-    identities.learn(
-        Link(a, b, event_id, at_ms, source) for (a, b), (at_ms, event_id, source) in links.items()
-    )
+    identities.learn(_as_links(links))
     return {end: identities.customer_of(end) for pair in links for end in pair}
+
+
+def _as_links(links: Mapping[tuple[str, str], Evidence]) -> list[Link]:
+    return [
+        Link(a, b, event_id, at_ms, source) for (a, b), (at_ms, event_id, source) in links.items()
+    ]
 
 
 def digest(value: bytes) -> bytes:
