@@ -103,14 +103,19 @@ def check(settings: Settings, client: Client, truth: Truth) -> Iterator[Comparis
         ),
     )
     standing = {key: _health(value) for key, value in newest(settings, topics.CUSTOMERS).items()}
-    yield customers(settings, truth, standing)
-    yield _counted(len(truth.rows), standing)
+    yield customers(truth, standing, load_policy(settings.health_file))
+    yield counted(len(truth.rows), standing)
     yield compare(
         "health",
         {name: _shown(row) for name, row in standing.items()},
         ((row[0], row[1:]) for row in client.execute(_STANDING)),
     )
-    yield from outreach(settings, client, standing)
+    decisions = (_decision(record.value) for record in records(settings, topics.OUTREACH))
+    yield from outreach(
+        {one.decision_id: (one.customer, one.rule) for one in decisions},
+        [(row[2], (row[0], row[1])) for row in client.execute(_DECISIONS)],
+        standing,
+    )
 
 
 def arrivals(truth: Truth, found: Iterable[Any]) -> Arrived:
@@ -177,14 +182,13 @@ def _remembered(state: AnchorState, customer: str, name: str) -> tuple[Any, ...]
     return state.part, customer, seen, linked
 
 
-def customers(settings: Settings, truth: Truth, standing: dict[str, CustomerHealth]) -> Comparison:
+def customers(truth: Truth, standing: dict[str, CustomerHealth], policy: Policy) -> Comparison:
     """Every customer evaluated anew, on the parts it should have, at the moment it was."""
     states: dict[str, CustomerState] = {}
     for anchor, state in truth.anchors.items():
         name = truth.customer_of(anchor)
         update = PartUpdate(anchor, name, 0, state.part.n, state.part)
         states.setdefault(name, CustomerState()).take(update)
-    policy = load_policy(settings.health_file)
     expected = {}
     for name, customer in states.items():
         row = standing.get(name)
@@ -198,18 +202,16 @@ def customers(settings: Settings, truth: Truth, standing: dict[str, CustomerHeal
 
 
 def outreach(
-    settings: Settings, client: Client, standing: dict[str, CustomerHealth]
+    decided: dict[str, tuple[str, str]],
+    stored: list[tuple[str, tuple[str, str]]],
+    standing: dict[str, CustomerHealth],
 ) -> Iterator[Comparison]:
     """Decisions: one for a customer and rule, stored as decided, and remembered.
 
-    Which rules fire depends on the moment of each evaluation, so it is not computed again. But the
-    cooldown outlasts the run, so a second decision was made on a memory lost.
+    `decided` and `stored`: decision id -> customer and rule. Which rules fire depends on the moment
+    of each evaluation, so it is not computed again. But the cooldown outlasts the run, so a second
+    decision was made on a memory lost.
     """
-    decided = {
-        one.decision_id: (one.customer, one.rule)
-        for one in (_decision(record.value) for record in records(settings, topics.OUTREACH))
-    }
-    stored = [(row[2], (row[0], row[1])) for row in client.execute(_DECISIONS)]
     yield compare("outreach decisions", decided, stored)
     remembered = {(row.customer, rule): None for row in standing.values() for rule in row.reached}
     yield compare("outreach, remembered", remembered, ((key, None) for _, key in stored))
@@ -249,7 +251,7 @@ def _evidence(link: Link) -> tuple[tuple[str, str], tuple[int, str, str]]:
     return (link.a, link.b), (link.occurred_ms, link.event_id, link.source)
 
 
-def _counted(expected: int, standing: dict[str, CustomerHealth]) -> Comparison:
+def counted(expected: int, standing: dict[str, CustomerHealth]) -> Comparison:
     """Touchpoints of all customers together: nothing else can make up for one lost or doubled."""
     found = sum(row.touchpoints for row in standing.values() if row.identifiers)
     short = expected - found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ from streams.core.resolve import count, links_of, step_of
 from tests import oracle
 from tests.faults import stream
 
-_SHARDS: Final = 2
+SHARDS: Final = 2
 _encode: Final = msgspec.msgpack.Encoder(order="deterministic").encode
 Refusal = tuple[str, str, str]  # reason, field, message
 Evidence = tuple[int, str, str]  # epoch ms, event id, source
@@ -47,25 +47,30 @@ class Truth:
 
 def truth_of(path: Path, key: bytes, region: str, now: datetime) -> Truth:
     """Fold the stream, in two processes, each with the anchors that fall to it."""
+    with ProcessPoolExecutor(SHARDS, get_context("spawn")) as pool:
+        shards = [pool.submit(fold, path, shard, key, region, now) for shard in range(SHARDS)]
+        return united(shard.result() for shard in shards)
+
+
+def united(shards: Iterable[Truth]) -> Truth:
+    """The truth of all the shards, and the customers that follow from their links."""
     whole = Truth()
-    with ProcessPoolExecutor(_SHARDS, get_context("spawn")) as pool:
-        shards = [pool.submit(_fold, path, shard, key, region, now) for shard in range(_SHARDS)]
-        for done in shards:
-            part = done.result()
-            whole.rows |= part.rows
-            whole.events |= part.events
-            whole.refused |= part.refused
-            whole.anchors |= part.anchors
-            for pair, evidence in part.links.items():
-                whole.links[pair] = min(evidence, whole.links.get(pair, evidence))
+    for part in shards:
+        whole.rows |= part.rows
+        whole.events |= part.events
+        whole.refused |= part.refused
+        whole.anchors |= part.anchors
+        for pair, evidence in part.links.items():
+            whole.links[pair] = min(evidence, whole.links.get(pair, evidence))
     whole.customers = customers_of(_as_links(whole.links))
     return whole
 
 
-def _fold(path: Path, shard: int, key: bytes, region: str, now: datetime) -> Truth:
+def fold(path: Path, shard: int, key: bytes, region: str, now: datetime) -> Truth:
+    """One shard of the stream: one record after another, each touchpoint once."""
     truth = Truth()
     for number, (anchor, value) in enumerate(stream.read(path)):
-        if crc32(anchor.encode()) % _SHARDS != shard:
+        if crc32(anchor.encode()) % SHARDS != shard:
             continue
         record = digest(value)
         if record in truth.events or record in truth.refused:
