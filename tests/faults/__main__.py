@@ -120,6 +120,7 @@ def _run(options: argparse.Namespace, network: Network) -> int:
         "partitions_cut": network.severable,
         "recovery": summary.recovery_table(run.recoveries),
         "checks": summary.checks_table(checks),
+        "timeline": summary.timeline(run.recoveries, began),
         "most_unread": progress.most_behind,
         "peak_memory_mb": {name: round(n / 2**20) for name, n in pipeline.peaks.items()},
         "own_exits": {f"{name} {code}": n for (name, code), n in pipeline.exits.items()},

@@ -22,6 +22,7 @@ from schemas.outcome import CustomerHealth, DeadLetter, Link, Member, OutreachDe
 from schemas.settings import Settings
 from schemas.state import AnchorState, PartUpdate
 from streams.core.drift import Placed
+from streams.core.health import Policy
 from streams.core.journey import MAX_SEEN, CustomerState
 from streams.core.resolve import MAX_LINKED
 from streams.core.stitch import evaluate

@@ -121,6 +121,7 @@ class Recovery:
     kind: str
     injected: float
     groups: tuple[str, ...]
+    parts: tuple[str, ...] = ()
     healed: float = 0.0  # 0: it lasts
     recovered: float = 0.0
     marks: Offsets = field(default_factory=dict)

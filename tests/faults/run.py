@@ -107,7 +107,7 @@ class Run:
             return False
         parts = tuple(free) if fault.all_at_once else (self.chance.choice(free),)
         undo = fault.inject(self.pipeline, parts, self.chance)
-        recovery = Recovery(fault.kind, now, fault.groups)
+        recovery = Recovery(fault.kind, now, fault.groups, parts)
         self.recoveries.append(recovery)
         self._active.append(_Active(recovery, parts, now + lasts, undo))
         return True

@@ -23,6 +23,20 @@ def recovery_table(recoveries: list[Recovery]) -> list[Figures]:
     return [_row(kind, kinds[kind]) for kind in sorted(kinds)] + [_row("all", recoveries)]
 
 
+def timeline(recoveries: list[Recovery], began: float) -> list[Figures]:
+    """Every fault: seconds into the run when it came, was over, and was made good."""
+    return [
+        {
+            "kind": recovery.kind,
+            "parts": list(recovery.parts),
+            "injected": round(recovery.injected - began, 1),
+            "healed": round(recovery.healed - began, 1) if recovery.healed else None,
+            "recovered": round(recovery.recovered - began, 1) if recovery.recovered else None,
+        }
+        for recovery in recoveries
+    ]
+
+
 def _row(kind: str, found: list[Recovery]) -> Figures:
     done = [recovery for recovery in found if recovery.recovered]
     return {
