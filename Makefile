@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint integration integration-kafka integration-tools driver-suite kafka fuzz bench clean lock
+.PHONY: demo test lint bench lock clean kafka fuzz faults
+.PHONY: integration integration-kafka integration-tools driver-suite
 
 demo: $(INSTALLED)
 	$(BIN)/journey demo --once
@@ -49,6 +50,15 @@ $(KAFKA): deploy/kafka/pom.xml
 # A million hostile records in process, and 200,000 through a whole stack.
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz
+
+# The pipeline on Apache Kafka, broken again and again, then checked: see docs/delivery.md.
+TOUCHPOINTS ?= 1000000
+FAULTS ?= 200
+faults: $(INSTALLED) $(KAFKA)
+	command -v ip >/dev/null || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends iproute2; }
+	$(BIN)/python -m tests.faults --touchpoints $(TOUCHPOINTS) --faults $(FAULTS) \
+	  --json build/faults.json
 
 bench: $(INSTALLED)
 	$(BIN)/pip install --quiet --no-deps py-spy

@@ -21,7 +21,7 @@ from analytics.dead_letters import Letter, Selection
 from commands.inspect import Duration, Moment
 from commands.plain import plain
 from commands.render_dead import show_letter, show_letters
-from commands.send import wait_until_read
+from commands.send import wait_for_pipeline
 from commands.shell import Refused, Shell, bar, err, ledger, out, print_json, verb
 from producers.publisher import Publisher
 from producers.replay import Hashing, Mended, edits, mend
@@ -166,11 +166,11 @@ def replay(
             )
         if not dry_run:
             if report.begun:
-                wait_until_read(settings)
+                wait_for_pipeline(settings)
             with bar() as progress:
                 job.send(candidates(), report, progress)
             if wait:
-                wait_until_read(settings)
+                wait_for_pipeline(settings)
                 client.execute("SYSTEM RELOAD DICTIONARY customer_of")
     report.seconds = time.monotonic() - began
     _tell(report, dry_run, as_json)

@@ -12,7 +12,7 @@ from uuid import UUID
 from clickhouse_driver import Client
 from kafka import KafkaProducer
 
-from commands.send import wait_until_read
+from commands.send import wait_for_pipeline
 from schemas.settings import Settings
 from schemas.topics import TOUCHPOINTS
 from sinks.clickhouse import connect
@@ -38,7 +38,7 @@ def run(settings: Settings, records: Iterable[Sample]) -> tuple[Account, float]:
     """
     began = time.monotonic()
     places = _send(settings, iter(records))
-    wait_until_read(settings)
+    wait_for_pipeline(settings)
     seconds = time.monotonic() - began
     client = connect(settings.clickhouse.get_secret_value())
     try:

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from clickhouse_driver import Client
 
-from commands.send import wait_until_read
+from commands.send import wait_for_pipeline
 from deploy.local.stack import Stack
 from producers.publisher import Publisher
 from sinks import replays
@@ -147,7 +147,7 @@ def test_letters_of_the_topic_go_again_as_they_are(stack: Stack, client: Client)
     early = raw.replace(WHEN.encode(), b"2125-03-10T08:30:00Z")
     with Publisher(stack.settings) as publisher:
         publisher.publish(early, "cookie:dead-as-it-is")
-    wait_until_read(stack.settings)
+    wait_for_pipeline(stack.settings)
     mine = [x for x in listed(stack, "--topic", "touchpoints") if x["raw"] == early.decode()]
     (letter,) = mine
     assert letter["reason"] == "bad_time"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaProducer
 
-from commands.send import wait_until_read
+from commands.send import wait_for_pipeline
 from deploy.local.stack import Stack
 from schemas.dead_letters import MAX_KEPT
 from schemas.settings import load
@@ -52,7 +52,7 @@ def test_a_record_far_larger_than_a_message_becomes_a_letter(tolerant: Stack) ->
     )
     sent = producer.send(TOUCHPOINTS.name, raw, partition=0).get(timeout=30)
     producer.close()
-    wait_until_read(tolerant.settings)
+    wait_for_pipeline(tolerant.settings)
     client = connect(tolerant.settings.clickhouse.get_secret_value())
     found = client.execute(
         "SELECT reason, length(raw), cut FROM dead_letters FINAL "

@@ -13,7 +13,7 @@ from .engine import Engine
 from .faults import ServerFault
 from .listener import Listener
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 _LOCK_NAME = "in-use.lock"
 
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         options = _options(arguments)
         lock = _lock_folder(options.data)
-        listening = _listen(options.port)
+        listening = _listen(options.host, options.port)
         engine = _open_engine(options.data)
     except StartRefused as refused:
         print(f"clickhouse: {refused}", file=sys.stderr)
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     listener = Listener(listening, engine)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: listener.stop())
-    print(f"listening on {HOST}:{listening.getsockname()[1]}", flush=True)
+    print(f"listening on {options.host}:{listening.getsockname()[1]}", flush=True)
     listener.run()
     engine.close()
     os.close(lock)
@@ -50,6 +50,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="python -m deploy.local.clickhouse")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database")
     parser.add_argument("--port", type=int, default=9000, help="0 chooses a free one")
+    parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
     return parser.parse_args(arguments)
 
 
@@ -72,13 +73,13 @@ def _lock_folder(folder: Path) -> int:
     return lock
 
 
-def _listen(port: int) -> socket.socket:
+def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((HOST, port))
+        return socket.create_server((host, port))
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno or 0) if isinstance(error, OSError) else "not 0 to 65535"
         raise StartRefused(
-            f"--port {port}: cannot listen on {HOST} ({reason}); choose another, or 0 for any"
+            f"--port {port}: cannot listen on {host} ({reason}); choose another, or 0 for any"
         ) from error
 
 
