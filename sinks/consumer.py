@@ -213,7 +213,7 @@ async def serve(settings: Settings, stop: asyncio.Event, metrics_port: int) -> N
         heartbeat_interval_ms=1_000,
         fetch_max_wait_ms=250,
         max_partition_fetch_bytes=4 << 20,
-        metadata_max_age_ms=30_000,
+        metadata_max_age_ms=5_000,  # a broker just come up may not know its topics: ask again soon
         **client_options(settings),
     )
     sink = Sink(consumer, writer)

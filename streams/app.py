@@ -205,6 +205,9 @@ def build(settings: Settings, worker: Worker) -> faust.App:
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=4.0,
         consumer_max_fetch_size=1024 * 1024,
+        # A broker that has just come up may not know its topics yet: a client then forgets them, and
+        # a leader of the group assigns nothing to anybody until it asks again.
+        consumer_metadata_max_age_ms=5_000,
     )
     app.transport = ChunkTransport([url], app)
 
