@@ -9,7 +9,7 @@ import msgspec
 from schemas import topics
 from schemas.outcome import Link, Member, erased_by, forget_key
 from streams import metrics
-from streams.core.identity import Identities
+from streams.core.identity import Forgotten, Identities
 from streams.delivery import Outgoing, partition_of
 from streams.transport import Chunk, Record
 
@@ -32,25 +32,30 @@ async def identify(
     An erasure (`schemas.outcome.erasure_key`) drops what links its identifiers, and tells their
     owners to drop what they know of them.
     """
-    outgoing: list[Outgoing] = []
+    told: list[Outgoing] = []
+    kept: list[Outgoing] = []
     last: dict[str, Link | None] = {}
     for run in _runs(chunk):
         key, epoch = _key(run[0]), run[-1].offset + 1
         if erased := erased_by(key):
-            outgoing += _forget(identities, erased, partitions, chunk[0].partition, epoch)
+            forgotten = identities.forget(erased)
+            told += _tell(forgotten, erased, partitions, epoch)
+            kept += [_link(link.key(), None) for link in forgotten.links]
             continue
         links = [decode_link(record.value) for record in run if record.value is not None]
         changed = identities.learn(links)
         metrics.MEMBERS.inc(len(changed))
-        outgoing += [_member(Member(*told, epoch), partitions) for told in changed.items()]
+        told += [_member(Member(*news, epoch), partitions) for news in changed.items()]
         last |= {link.key(): link for link in links}
         last |= {_key(record): None for record in run if record.value is None}
-    outgoing += [
-        Outgoing(topics.LINKS.name, chunk[0].partition, key.encode(), _encode(kept))
+    kept += [
+        _link(key, _encode(link))
         for key, found in last.items()
-        if (kept := identities.links.record(key)) is not None and kept != found
+        if (link := identities.links.record(key)) is not None and link != found
     ]
-    await deliver(outgoing)
+    # Who has to hear of an erasure is known by the links it drops, so those go last.
+    await deliver(told)
+    await deliver(kept)
 
 
 def learn_again(identities: Identities, records: Iterable[Record]) -> None:
@@ -92,40 +97,33 @@ def _runs(chunk: Chunk) -> Iterator[list[Record]]:
         yield run
 
 
-def _forget(
-    identities: Identities, erased: list[str], partitions: int, partition: int, epoch: int
-) -> list[Outgoing]:
-    forgotten = identities.forget(erased)
-    tombstones = [
-        Outgoing(topics.LINKS.name, partition, link.key().encode(), None)
+def _tell(forgotten: Forgotten, erased: list[str], partitions: int, epoch: int) -> list[Outgoing]:
+    """Records of `identity.members` after an erasure.
+
+    What is kept under a freed identifier goes before anybody is given the identifier.
+    """
+    tombstones = [_members(i, i, None, partitions) for i in (*erased, *forgotten.freed)]
+    members = [_member(Member(*news, epoch), partitions) for news in forgotten.customers.items()]
+    forgets = [
+        _members(end, forget_key(end, gone), None, partitions)
         for link in forgotten.links
+        for end, gone in ((link.a, link.b), (link.b, link.a))
+        if gone in erased and end not in erased
     ]
-    # What is kept under a freed identifier goes before anybody is given the identifier.
-    tombstones += [
-        Outgoing(topics.MEMBERS.name, partition_of(i.encode(), partitions), i.encode(), None)
-        for i in (*erased, *forgotten.freed)
-    ]
-    members = [_member(Member(*told, epoch), partitions) for told in forgotten.customers.items()]
-    return (
-        tombstones
-        + members
-        + [
-            Outgoing(
-                topics.MEMBERS.name,
-                partition_of(end.encode(), partitions),
-                forget_key(end, gone).encode(),
-                None,
-            )
-            for link in forgotten.links
-            for end, gone in ((link.a, link.b), (link.b, link.a))
-            if gone in erased and end not in erased
-        ]
-    )
+    return tombstones + members + forgets
 
 
 def _member(member: Member, partitions: int) -> Outgoing:
-    key = member.identifier.encode()
-    return Outgoing(topics.MEMBERS.name, partition_of(key, partitions), key, _encode(member))
+    return _members(member.identifier, member.identifier, _encode(member), partitions)
+
+
+def _members(identifier: str, key: str, value: bytes | None, partitions: int) -> Outgoing:
+    home = partition_of(identifier.encode(), partitions)
+    return Outgoing(topics.MEMBERS.name, home, key.encode(), value)
+
+
+def _link(key: str, value: bytes | None) -> Outgoing:
+    return Outgoing(topics.LINKS.name, 0, key.encode(), value)
 
 
 def _key(record: Record) -> str:
