@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from commands import dead, identity, inspect, local, model, operate, reconcile, send
+from commands import dead, identity, inspect, local, model, operate, privacy, reconcile, send
 from commands.shell import Shell
 
 
@@ -41,6 +41,8 @@ for command in (
     model.rescore,
     identity.identity,
     reconcile.reconcile,
+    privacy.export,
+    privacy.erase,
     dead.dead,
     operate.setup,
     operate.worker,

@@ -20,6 +20,7 @@ from analytics.lookup import UnknownIdentifier
 from analytics.steps import BadStep
 from commands.plain import plain_json
 from deploy.local.stack import StackError
+from privacy.erasure import ErasureError
 from producers.mapping import MappingError
 from producers.publisher import PublishError
 from schemas.settings import Settings, SettingsError, load
@@ -36,6 +37,7 @@ err: Final = Console(stderr=True)
 _OURS: Final = (
     BadStep,
     BrokerUnavailable,
+    ErasureError,
     GroupInUse,
     MappingError,
     MigrationError,

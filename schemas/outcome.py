@@ -113,7 +113,10 @@ FORGET: Final = "forget"
 
 
 def erasure_key(identifiers: Iterable[str]) -> str:
-    """Key of the tombstone in `identity.links` that has everyone forget the identifiers."""
+    """Key of a tombstone that has everyone forget identifiers.
+
+    In `identity.links` it begins an erasure; in `identity.members` there is one for each of them.
+    """
     return "\0".join((ERASE, *identifiers))
 
 

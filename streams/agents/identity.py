@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 import msgspec
 
 from schemas import topics
-from schemas.outcome import Link, Member, erased_by, forget_key
+from schemas.outcome import Link, Member, erased_by, erasure_key, forget_key
 from streams import metrics
 from streams.core.identity import Forgotten, Identities
 from streams.delivery import Outgoing, partition_of
@@ -100,9 +100,11 @@ def _runs(chunk: Chunk) -> Iterator[list[Record]]:
 def _tell(forgotten: Forgotten, erased: list[str], partitions: int, epoch: int) -> list[Outgoing]:
     """Records of `identity.members` after an erasure.
 
-    What is kept under a freed identifier goes before anybody is given the identifier.
+    What is kept under a freed identifier goes before anybody is given the identifier. An order to
+    erase has a key of its own, so that compaction never takes a later record for it.
     """
-    tombstones = [_members(i, i, None, partitions) for i in (*erased, *forgotten.freed)]
+    orders = [_members(i, erasure_key([i]), None, partitions) for i in (*erased, *forgotten.freed)]
+    tombstones = [_members(i, i, None, partitions) for i in erased]
     members = [_member(Member(*news, epoch), partitions) for news in forgotten.customers.items()]
     forgets = [
         _members(end, forget_key(end, gone), None, partitions)
@@ -110,7 +112,7 @@ def _tell(forgotten: Forgotten, erased: list[str], partitions: int, epoch: int) 
         for end, gone in ((link.a, link.b), (link.b, link.a))
         if gone in erased and end not in erased
     ]
-    return tombstones + members + forgets
+    return orders + tombstones + members + forgets
 
 
 def _member(member: Member, partitions: int) -> Outgoing:

@@ -12,7 +12,7 @@ import msgspec
 from schemas import topics
 from schemas.dead_letters import letter_of
 from schemas.decode import Rejection, decode
-from schemas.outcome import FORGET, JourneyStep, Member
+from schemas.outcome import ERASE, FORGET, JourneyStep, Member
 from schemas.state import AnchorState, part_key
 from schemas.touchpoint import Touchpoint
 from streams import metrics
@@ -104,7 +104,7 @@ async def resolve_members(agent: Resolve, states: States, partition: int, chunk:
     Here the changelog comes first. Were a part sent to a customer that no changelog names, and the
     member record compacted away before the next try, nobody could take it back from there.
 
-    A tombstone erases: the identifier's state goes, and its part at every customer that had it.
+    An erasure comes as a tombstone: the identifier's state goes, and its part at every customer that had it.
     Those are told before the changelog, which alone knows who they are.
     """
     out = _Outputs()
@@ -116,12 +116,13 @@ async def resolve_members(agent: Resolve, states: States, partition: int, chunk:
             first, *names = (record.key or b"").decode().split("\0")
             if first == FORGET:
                 forgets.append((names[0], names[1]))
-                continue
-            out.records += [_gone(agent, first, c) for c in homes_of(first, states.get(first))]
-            states.pop(first, None)
-            moved.pop(first, None)
-            out.changed.pop(first, None)
-            erased[first] = None
+            elif first == ERASE:
+                (name,) = names
+                out.records += [_gone(agent, name, c) for c in homes_of(name, states.get(name))]
+                states.pop(name, None)
+                moved.pop(name, None)
+                out.changed.pop(name, None)
+                erased[name] = None
             continue
         member = _decode_member(record.value)
         state = states.setdefault(member.identifier, AnchorState())
