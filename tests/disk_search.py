@@ -52,6 +52,6 @@ def _blocks(raw: bytes) -> Iterator[bytes]:
         block = raw[at + _CHECKSUM + _HEADER : end]
         try:
             yield _METHODS[method](block, unpacked)
-        except Exception:  # it only looked like a block
+        except (lz4.block.LZ4BlockError, cramjam.DecompressionError):  # it only looked like one
             return
         at = end

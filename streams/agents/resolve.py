@@ -104,8 +104,8 @@ async def resolve_members(agent: Resolve, states: States, partition: int, chunk:
     Here the changelog comes first. Were a part sent to a customer that no changelog names, and the
     member record compacted away before the next try, nobody could take it back from there.
 
-    An erasure comes as a tombstone: the identifier's state goes, and its part at every customer that had it.
-    Those are told before the changelog, which alone knows who they are.
+    An erasure comes as a tombstone: the identifier's state goes, and its part at every customer
+    that had it. Those are told before the changelog, which alone knows who they are.
     """
     out = _Outputs()
     moved: dict[str, int] = {}
