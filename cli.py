@@ -7,7 +7,19 @@ from pathlib import Path
 
 import click
 
-from commands import acls, dead, identity, inspect, local, model, operate, reconcile, send, topics
+from commands import (
+    acls,
+    dead,
+    identity,
+    inspect,
+    local,
+    model,
+    operate,
+    privacy,
+    reconcile,
+    send,
+    topics,
+)
 from commands.shell import Shell
 
 
@@ -41,6 +53,8 @@ for command in (
     model.rescore,
     identity.identity,
     reconcile.reconcile,
+    privacy.export,
+    privacy.erase,
     dead.dead,
     operate.setup,
     topics.topics,

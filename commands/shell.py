@@ -21,6 +21,7 @@ from analytics.steps import BadStep
 from commands.plain import plain_json
 from deploy.kafka.acls import AclsRefused
 from deploy.local.stack import StackError
+from privacy.erasure import ErasureError
 from producers.mapping import MappingError
 from producers.publisher import PublishError
 from schemas.settings import Settings, SettingsError, load
@@ -38,6 +39,7 @@ _OURS: Final = (
     AclsRefused,
     BadStep,
     BrokerUnavailable,
+    ErasureError,
     GroupInUse,
     MappingError,
     MigrationError,

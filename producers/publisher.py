@@ -143,18 +143,20 @@ class Publisher:
         """Records the broker is known to have; grows as deliveries are looked at."""
         return self.sent - self.failed - len(self._pending)
 
-    def publish(self, touchpoint_bytes: bytes, key: str, topic: str = TOUCHPOINTS.name) -> None:
-        """Queue one record; waits only while 32 MiB are unacknowledged.
+    def publish(self, value: bytes | None, key: str, topic: str = TOUCHPOINTS.name) -> None:
+        """Queue one record, without a value a tombstone.
+
+        Waits only while 32 MiB are unacknowledged.
 
         Raises PublishError as soon as an earlier delivery is known to have failed, or where the
         topic does not exist.
         """
         try:
-            future = self._producer.send(topic, touchpoint_bytes, key.encode())
+            future = self._producer.send(topic, value, key.encode())
         except KafkaError as error:
             raise self._unsendable(topic, error) from error
         self.sent += 1
-        size = len(touchpoint_bytes) + _RECORD_OVERHEAD
+        size = len(value or b"") + _RECORD_OVERHEAD
         self._pending.append((future, size))
         self._pending_bytes += size
         if self._pending_bytes > MAX_PENDING_BYTES:

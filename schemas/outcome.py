@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
 from hashlib import sha256
+from typing import Final
 
 import msgspec
 
@@ -104,6 +106,29 @@ class Member(msgspec.Struct, frozen=True, gc=False):
     identifier: str
     customer: str
     epoch: int
+
+
+ERASE: Final = "erase"
+FORGET: Final = "forget"
+
+
+def erasure_key(identifiers: Iterable[str]) -> str:
+    """Key of a tombstone that has everyone forget identifiers.
+
+    In `identity.links` it begins an erasure; in `identity.members` there is one for each of them.
+    """
+    return "\0".join((ERASE, *identifiers))
+
+
+def erased_by(key: str) -> list[str]:
+    """The identifiers that such a key names; empty for the key of a link."""
+    first, *identifiers = key.split("\0")
+    return identifiers if first == ERASE else []
+
+
+def forget_key(identifier: str, erased: str) -> str:
+    """Key of the tombstone in `identity.members` that has one identifier forget another."""
+    return "\0".join((FORGET, identifier, erased))
 
 
 class CustomerHealth(msgspec.Struct, frozen=True, gc=False):

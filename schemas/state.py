@@ -47,6 +47,7 @@ class AnchorState(msgspec.Struct, omit_defaults=True):
     customer: str = ""  # empty: the identifier is its own customer
     epoch: int = 0
     left: list[str] = []  # customers to tell that it left, empty for itself
+    told: list[str] = []  # customers told that it left; they remember its name
     offset: int = -1  # last offset counted, of the topic's present incarnation
     seen: list[int] = []  # the newest event ids, 64 bits each, oldest first
     linked: dict[str, tuple[int, str]] = {}  # identifier -> earliest (ms, event id) announced
@@ -61,3 +62,14 @@ class PartUpdate(msgspec.Struct, frozen=True):
     n: int
     part: Part | None
     received_ms: int = 0
+
+
+def part_key(customer: str, anchor: str) -> bytes:
+    """Kafka key of an anchor's part at a customer."""
+    return f"{customer}\0{anchor}".encode()
+
+
+def part_of_key(key: bytes) -> tuple[str, str]:
+    """Customer and anchor of such a key."""
+    customer, _, anchor = key.decode().partition("\0")
+    return customer, anchor

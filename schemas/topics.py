@@ -54,6 +54,12 @@ class Topic:
             "message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime",
         }
 
+    def clean_days(self) -> int:
+        """Days after which a record that was replaced, erased or too old is off the log's disk."""
+        if self.compacted:
+            return SEGMENT_DAYS + 2 * COMPACTION_DAYS + TOMBSTONE_DAYS
+        return SEGMENT_DAYS + self.retention_days
+
 
 TOUCHPOINTS: Final = Topic("touchpoints", key="anchor", broker_time=True)
 DEAD_LETTERS: Final = Topic("dead-letters", key="letter's id", retention_days=30)

@@ -105,7 +105,7 @@ class Worker:
         """One chunk of `parts`."""
         partition = chunk[0].partition
         customers = await self.customers.get(partition)
-        await stitch.stitch(self.stitch, customers, partition, chunk, _now_ms())
+        await stitch.stitch(self.stitch, customers, partition, self.partitions, chunk, _now_ms())
 
     async def sweep(self, assigned: Iterable[TP]) -> None:
         """Look at the customers of the partitions assigned whose health may have decayed."""
@@ -136,13 +136,8 @@ class Worker:
 
     async def _load_identities(self, partition: int, before: int | None) -> Identities:
         identities = Identities(Guards(denied=self.own))
-        identities.learn(
-            [
-                identity.decode_link(record.value)
-                async for record in replay(self._consumer, topics.LINKS.name, partition, before)
-                if record.value is not None
-            ]
-        )
+        records = replay(self._consumer, topics.LINKS.name, partition, before)
+        identity.learn_again(identities, [record async for record in records])
         return identities
 
     async def _load_customers(self, partition: int, _before: int | None) -> stitch.Customers:
@@ -156,8 +151,11 @@ class Worker:
                 state = customers.states.setdefault(update.customer, CustomerState())
                 state.take(update)
         async for record in replay(self._consumer, topics.CUSTOMERS.name, partition):
-            if record.key is not None and record.value is not None:
-                customers.published[record.key.decode()] = stitch.decode_health(record.value)
+            name = (record.key or b"").decode()
+            if record.value is None:
+                customers.published.pop(name, None)
+            else:
+                customers.published[name] = stitch.decode_health(record.value)
         return customers
 
     async def _load_verdicts(self, partition: int, before: int | None) -> Verdicts:
@@ -205,8 +203,8 @@ def build(settings: Settings, worker: Worker) -> faust.App:
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=4.0,
         consumer_max_fetch_size=1024 * 1024,
-        # A broker that has just come up may not know its topics yet: a client then forgets them, and
-        # a leader of the group assigns nothing to anybody until it asks again.
+        # A broker that has just come up may not know its topics yet: a client then forgets them,
+        # and a leader of the group assigns nothing to anybody until it asks again.
         consumer_metadata_max_age_ms=5_000,
     )
     app.transport = ChunkTransport([url], app)

@@ -151,6 +151,25 @@ def wait_until_read(
         time.sleep(pause)
 
 
+def positions(settings: Settings) -> dict[tuple[str, int], int]:
+    """The next offset of every (topic, partition)."""
+    with _consumer(settings) as consumer:
+        return {(tp.topic, tp.partition): end for tp, end in _ends(consumer).items()}
+
+
+def unread_before(settings: Settings, ends: Mapping[tuple[str, int], int]) -> int:
+    """Records before some positions that a group reading them has not committed yet."""
+    with administer(settings) as admin:
+        committed = {group: admin.list_group_offsets(group).get(group, {}) for group in READERS}
+    reads = {(group, topic.name) for group, read in READERS.items() for topic in read}
+    return sum(
+        max(0, end - _offset(offsets.get(TopicPartition(topic, partition))))
+        for group, offsets in committed.items()
+        for (topic, partition), end in ends.items()
+        if (group, topic) in reads
+    )
+
+
 def commit(settings: Settings, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
     """Set a group's next offsets, by (topic, partition).
 

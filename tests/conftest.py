@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_socket import disable_socket, socket_allow_hosts
 
 from deploy.local.stack import Stack
@@ -19,6 +21,11 @@ from tests.servers import (
 )
 
 _databases = count()
+# A machine that is busy with the other suites is no fault of a test.
+hypothesis_settings.register_profile(
+    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+hypothesis_settings.load_profile("busy")
 # Fixtures with a broker behind them: their tests are run against Apache Kafka too.
 _BROKER_FIXTURES = {"broker_port", "stack"}
 

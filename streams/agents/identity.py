@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 
 import msgspec
 
 from schemas import topics
-from schemas.outcome import Link, Member
+from schemas.outcome import Link, Member, erased_by, erasure_key, forget_key
 from streams import metrics
-from streams.core.identity import Identities
+from streams.core.identity import Forgotten, Identities
 from streams.delivery import Outgoing, partition_of
-from streams.transport import Chunk
+from streams.transport import Chunk, Record
 
 _encode = msgspec.json.Encoder().encode
 decode_link = msgspec.json.Decoder(Link).decode
@@ -28,26 +28,105 @@ async def identify(
     The links topic is the agent's own changelog: what it knew before a chunk is what stands
     before the chunk's first offset. A key's last record is what compaction leaves, so where that
     is not the one that counts, the latter is sent again.
+
+    An erasure (`schemas.outcome.erasure_key`) drops what links its identifiers, and tells their
+    owners to drop what they know of them.
     """
-    epoch = chunk[-1].offset + 1
-    links = [decode_link(record.value) for record in chunk if record.value is not None]
-    changed = identities.learn(links)
-    metrics.MEMBERS.inc(len(changed))
-    last = {link.key(): link for link in links}
-    kept = {key: identities.kept(link) for key, link in last.items()}
-    await deliver(
-        [
-            Outgoing(
-                topics.MEMBERS.name,
-                partition_of(identifier.encode(), partitions),
-                identifier.encode(),
-                _encode(Member(identifier, customer, epoch)),
-            )
-            for identifier, customer in changed.items()
-        ]
-        + [
-            Outgoing(topics.LINKS.name, chunk[0].partition, key.encode(), _encode(link))
-            for key, link in kept.items()
-            if link != last[key]
-        ]
+    told: list[Outgoing] = []
+    kept: list[Outgoing] = []
+    last: dict[str, Link | None] = {}
+    for run in _runs(chunk):
+        key, epoch = _key(run[0]), run[-1].offset + 1
+        if erased := erased_by(key):
+            forgotten = identities.forget(erased)
+            told += _tell(forgotten, erased, partitions, epoch)
+            kept += [_link(link.key(), None) for link in forgotten.links]
+            continue
+        links = [decode_link(record.value) for record in run if record.value is not None]
+        changed = identities.learn(links)
+        metrics.MEMBERS.inc(len(changed))
+        told += [_member(Member(*news, epoch), partitions) for news in changed.items()]
+        last |= {link.key(): link for link in links}
+        last |= {_key(record): None for record in run if record.value is None}
+    kept += [
+        _link(key, _encode(link))
+        for key, found in last.items()
+        if (link := identities.links.record(key)) is not None and link != found
+    ]
+    # Who has to hear of an erasure is known by the links it drops, so those go last.
+    await deliver(told)
+    await deliver(kept)
+
+
+def learn_again(identities: Identities, records: Iterable[Record]) -> None:
+    """Learn the links topic from its beginning, without what was erased later.
+
+    Compaction may have left links that a later erasure names.
+    """
+    standing: dict[str, list[Record]] = {}
+    erased: dict[str, int] = {}  # identifier -> offset of its last erasure
+    for record in records:
+        key = _key(record)
+        if names := erased_by(key):
+            erased |= dict.fromkeys(names, record.offset)
+        elif record.value is None:
+            standing.pop(key, None)
+        else:
+            standing.setdefault(key, []).append(record)
+    identities.learn(
+        decode_link(record.value)
+        for key, records in standing.items()
+        for record in records
+        if record.value is not None
+        and not any(record.offset < erased.get(end, -1) for end in key.split("\0"))
     )
+
+
+def _runs(chunk: Chunk) -> Iterator[list[Record]]:
+    """The chunk in pieces: links and entries that follow each other, or one erasure."""
+    run: list[Record] = []
+    for record in chunk:
+        if erased_by(_key(record)):
+            if run:
+                yield run
+            yield [record]
+            run = []
+        else:
+            run.append(record)
+    if run:
+        yield run
+
+
+def _tell(forgotten: Forgotten, erased: list[str], partitions: int, epoch: int) -> list[Outgoing]:
+    """Records of `identity.members` after an erasure.
+
+    What is kept under a freed identifier goes before anybody is given the identifier. An order to
+    erase has a key of its own, so that compaction never takes a later record for it.
+    """
+    orders = [_members(i, erasure_key([i]), None, partitions) for i in (*erased, *forgotten.freed)]
+    tombstones = [_members(i, i, None, partitions) for i in erased]
+    members = [_member(Member(*news, epoch), partitions) for news in forgotten.customers.items()]
+    forgets = [
+        _members(end, forget_key(end, gone), None, partitions)
+        for link in forgotten.links
+        for end, gone in ((link.a, link.b), (link.b, link.a))
+        if gone in erased and end not in erased
+    ]
+    return orders + tombstones + members + forgets
+
+
+def _member(member: Member, partitions: int) -> Outgoing:
+    return _members(member.identifier, member.identifier, _encode(member), partitions)
+
+
+def _members(identifier: str, key: str, value: bytes | None, partitions: int) -> Outgoing:
+    home = partition_of(identifier.encode(), partitions)
+    return Outgoing(topics.MEMBERS.name, home, key.encode(), value)
+
+
+def _link(key: str, value: bytes | None) -> Outgoing:
+    return Outgoing(topics.LINKS.name, 0, key.encode(), value)
+
+
+def _key(record: Record) -> str:
+    return (record.key or b"").decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,12 +12,22 @@ import msgspec
 from schemas import topics
 from schemas.dead_letters import letter_of
 from schemas.decode import Rejection, decode
-from schemas.outcome import JourneyStep, Member
-from schemas.state import AnchorState
+from schemas.outcome import ERASE, FORGET, JourneyStep, Member
+from schemas.state import AnchorState, part_key
 from schemas.touchpoint import Touchpoint
 from streams import metrics
 from streams.core.dead_letter_limit import TooManyDeadLetters, Verdicts
-from streams.core.resolve import count, join, links_of, step_of, to_ms, updates_of
+from streams.core.resolve import (
+    count,
+    forget,
+    homes_of,
+    join,
+    links_of,
+    step_of,
+    to_ms,
+    told,
+    updates_of,
+)
 from streams.delivery import Outgoing, partition_of
 from streams.transport import Chunk, Record
 
@@ -78,7 +88,7 @@ async def resolve_touchpoints(
         _send(out, agent, anchor, states[anchor], received_ms)
     await agent.deliver(out.records)
     for anchor in out.changed:
-        states[anchor].left = []
+        told(states[anchor])
     await agent.deliver(_changelog(states, partition, out.changed))
     metrics.DUPLICATES.inc(out.duplicates)
     for channel, counted in out.channels.items():
@@ -93,23 +103,52 @@ async def resolve_members(agent: Resolve, states: States, partition: int, chunk:
 
     Here the changelog comes first. Were a part sent to a customer that no changelog names, and the
     member record compacted away before the next try, nobody could take it back from there.
+
+    An erasure comes as a tombstone: the identifier's state goes, and its part at every customer
+    that had it. Those are told before the changelog, which alone knows who they are.
     """
     out = _Outputs()
     moved: dict[str, int] = {}
+    erased: dict[str, None] = {}
+    forgets: list[tuple[str, str]] = []
     for record in chunk:
         if record.value is None:
+            first, *names = (record.key or b"").decode().split("\0")
+            if first == FORGET:
+                forgets.append((names[0], names[1]))
+            elif first == ERASE:
+                (name,) = names
+                out.records += [_gone(agent, name, c) for c in homes_of(name, states.get(name))]
+                states.pop(name, None)
+                moved.pop(name, None)
+                out.changed.pop(name, None)
+                erased[name] = None
             continue
         member = _decode_member(record.value)
         state = states.setdefault(member.identifier, AnchorState())
         out.changed[member.identifier] = record.timestamp
-        if join(state, member) and state.part.n:
+        if join(state, member):
             moved[member.identifier] = record.timestamp
-    await agent.deliver(_changelog(states, partition, out.changed))
+    await agent.deliver(out.records)
+    await agent.deliver(_changelog(states, partition, erased.keys() | out.changed.keys()))
+    out.records = []
     for anchor, received_ms in moved.items():
         _send(out, agent, anchor, states[anchor], received_ms)
     await agent.deliver(out.records)
     for anchor in moved:
-        states[anchor].left = []
+        told(states[anchor])
+    await _forget(agent, states, partition, forgets)
+
+
+async def _forget(
+    agent: Resolve, states: States, partition: int, forgets: list[tuple[str, str]]
+) -> None:
+    """Have identifiers forget others that were erased, and those forget what these told them."""
+    known = [(name, erased) for name, erased in forgets if name in states]
+    for name, erased in known:
+        forget(states[name], erased)
+    await agent.deliver([_gone(agent, name, c) for name, c in known if states[name].customer != c])
+    await agent.deliver(_changelog(states, partition, {name for name, _ in known}))
 
 
 def reason_of(decoded: Touchpoint | Rejection) -> str | None:
@@ -140,7 +179,8 @@ def _received_ms(record: Record, now: datetime) -> int:
 def _send(out: _Outputs, agent: Resolve, anchor: str, state: AnchorState, received_ms: int) -> None:
     for update in updates_of(anchor, state, received_ms):
         home = partition_of(update.customer.encode(), agent.partitions)
-        out.add(topics.PARTS, home, f"{update.customer}\0{anchor}", update)
+        key = part_key(update.customer, anchor)
+        out.records.append(Outgoing(topics.PARTS.name, home, key, _encode(update)))
 
 
 def _resolve(
@@ -188,9 +228,19 @@ def _reject(
     out.add(topics.DEAD_LETTERS, record.partition % agent.partitions, letter.id, letter)
 
 
-def _changelog(states: States, partition: int, changed: dict[str, int]) -> list[Outgoing]:
+def _gone(agent: Resolve, anchor: str, customer: str) -> Outgoing:
+    home = partition_of(customer.encode(), agent.partitions)
+    return Outgoing(topics.PARTS.name, home, part_key(customer, anchor), None)
+
+
+def _changelog(states: States, partition: int, changed: Iterable[str]) -> list[Outgoing]:
     return [
-        Outgoing(topics.ANCHORS.name, partition, anchor.encode(), _encode(states[anchor]))
+        Outgoing(
+            topics.ANCHORS.name,
+            partition,
+            anchor.encode(),
+            _encode(states[anchor]) if anchor in states else None,
+        )
         for anchor in changed
     ]
 

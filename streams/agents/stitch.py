@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 import msgspec
 
 from schemas import topics
-from schemas.outcome import CustomerHealth
-from schemas.state import PartUpdate
+from schemas.outcome import CustomerHealth, forget_key
+from schemas.state import PartUpdate, part_of_key
 from streams import metrics
 from streams.core.health import Policy
 from streams.core.journey import CustomerState
 from streams.core.stitch import evaluate
-from streams.delivery import Outgoing
+from streams.delivery import Outgoing, partition_of
 from streams.transport import Chunk
 
 _encode = msgspec.json.Encoder().encode
@@ -47,7 +47,12 @@ class Stitch:
 
 
 async def stitch(
-    agent: Stitch, customers: Customers, partition: int, chunk: Chunk, now_ms: int
+    agent: Stitch,
+    customers: Customers,
+    partition: int,
+    partitions: int,
+    chunk: Chunk,
+    now_ms: int,
 ) -> None:
     """Take a chunk of `parts` and publish every customer it names.
 
@@ -55,15 +60,23 @@ async def stitch(
     nothing to write besides the output. A customer is published also where its state knew the
     part, since a recovered state may hold what was never published. Only the newest record of a
     key is decoded.
+
+    A tombstone erases whatever came before it: the customer forgets the anchor, and is forgotten
+    with its last one.
     """
     newest = {record.key: record.value for record in chunk}
+    erased = {record.key or b"": None for record in chunk if record.value is None}
     named: dict[str, int] = {}  # customer -> received ms of its newest touchpoint
     async with agent.turn:
+        await _forget(agent, customers, partition, partitions, erased)
         for value in newest.values():
             if value is None:
                 continue
             update = decode_update(value)
-            customers.states.setdefault(update.customer, CustomerState()).take(update)
+            state = customers.states.setdefault(update.customer, CustomerState())
+            state.take(update)
+            if update.part is None and update.customer not in customers.published:
+                continue  # nobody was told of this customer
             named[update.customer] = max(update.received_ms, named.get(update.customer, 0))
         await _publish(agent, customers, partition, named, now_ms, trigger="touchpoint")
     for received_ms in named.values():
@@ -76,7 +89,12 @@ async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int
     everyone = list(customers.states)
     for start in range(0, len(everyone), SWEEP_SLICE):
         async with agent.turn:
-            names = everyone[start : start + SWEEP_SLICE]
+            names = [
+                name
+                for name in everyone[start : start + SWEEP_SLICE]
+                if name in customers.published
+                or (name in customers.states and customers.states[name].parts())
+            ]
             await _publish(agent, customers, partition, names, now_ms, trigger="sweep")
         await asyncio.sleep(0)
     customers.counts = Counter(
@@ -85,6 +103,46 @@ async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int
         if health.identifiers
     )
     metrics.CUSTOMERS.share(customers)
+
+
+async def _forget(
+    agent: Stitch,
+    customers: Customers,
+    partition: int,
+    partitions: int,
+    keys: Iterable[bytes],
+) -> None:
+    """Drop parts; with its last one a customer goes, and the memory of what it was told.
+
+    A customer who has others left is published by its next touchpoint or sweep. Anchors that left
+    it before it went still name it: they are asked to forget it.
+    """
+    emptied: dict[str, None] = {}
+    leavers: dict[tuple[str, str], None] = {}
+    for key in keys:
+        customer, anchor = part_of_key(key)
+        state = customers.states.get(customer)
+        if state is not None:
+            state.members.pop(anchor, None)
+        if state is None or not state.parts():
+            emptied[customer] = None
+            leavers |= dict.fromkeys((left, customer) for left in (state.members if state else ()))
+    await agent.deliver(
+        [Outgoing(topics.CUSTOMERS.name, partition, name.encode(), None) for name in emptied]
+        + [
+            Outgoing(
+                topics.MEMBERS.name,
+                partition_of(left.encode(), partitions),
+                forget_key(left, customer).encode(),
+                None,
+            )
+            for left, customer in leavers
+        ]
+    )
+    for name in emptied:
+        if name not in customers.states or not customers.states[name].members:
+            customers.states.pop(name, None)
+        customers.published.pop(name, None)
 
 
 async def _publish(

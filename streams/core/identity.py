@@ -6,7 +6,7 @@ of links and operators' entries, never of their order; `tests/oracle.py` says it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -22,6 +22,18 @@ class Conflict(msgspec.Struct, frozen=True):
     link: Link
     customer_a: str  # of `link.a`
     customer_b: str
+
+
+class Forgotten(msgspec.Struct, frozen=True):
+    """What forgetting identifiers did to the links and to other identifiers.
+
+    `freed` were seen with one of them and with others, so they joined nobody; the links that are
+    left give them to somebody. What is kept under them may be of whoever was forgotten.
+    """
+
+    links: list[Link]  # dropped
+    customers: dict[str, str]  # of all whose customer changed
+    freed: list[str]
 
 
 class Identities:
@@ -61,12 +73,26 @@ class Identities:
                 self._rework(ends, changed)
         return changed
 
-    def kept(self, link: Link) -> Link:
-        """The record that counts for a link's key.
-
-        The topic keeps the last record of a key; where this differs, it has to be sent again.
-        """
-        return self.links.kept(link)
+    def forget(self, identifiers: Collection[str]) -> Forgotten:
+        """Drop all that links the identifiers, as if they had never been seen."""
+        for identifier in identifiers:
+            self._contested.discard(self.customer_of(identifier))
+        alone = {
+            other
+            for identifier in identifiers
+            for other in self.links.seen_with(identifier)
+            if self.links.is_overstretched(other) and self.members(other) == [other]
+        }
+        links, others, freed = self.links.forget(identifiers)
+        for identifier in identifiers:
+            self._customers.pop(identifier, None)
+        changed: dict[str, str] = {}
+        self._rework(self.links.ends_at(freed) | set(others), changed)
+        return Forgotten(
+            links=links,
+            customers=changed,
+            freed=[i for i in freed if i in alone and self.members(i) != [i]],
+        )
 
     def conflicts(self) -> list[Conflict]:
         """Every bridge that is not applied."""

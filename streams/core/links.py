@@ -52,12 +52,45 @@ class Links:
             return Change.NOTHING, ()
         return self._see(link) if link.action is Action.SEEN else self._enter(link)
 
-    def kept(self, link: Link) -> Link:
-        """The record that counts for a link's key: the earliest evidence, the newest entry."""
-        if link.action is not Action.SEEN:
-            return self._entries.get(link.a, {}).get(link.b, link)
-        evidence = self._seen.get(link.a, {}).get(link.b)
-        return link if evidence is None else _seen_link(link.a, link.b, evidence)
+    def record(self, key: str) -> Link | None:
+        """What counts under a link's key: the earliest evidence, the newest entry."""
+        a, b, *operator = key.split("\0")
+        if operator:
+            return self._entries.get(a, {}).get(b)
+        evidence = self._seen.get(a, {}).get(b)
+        return None if evidence is None else _seen_link(a, b, evidence)
+
+    def of(self, identifier: str) -> list[Link]:
+        """Every link and entry that names an identifier, withdrawn or not."""
+        seen = self._seen.get(identifier, {})
+        links = [
+            _seen_link(min(identifier, other), max(identifier, other), evidence)
+            for other, evidence in seen.items()
+        ]
+        return links + list(self.entries(identifier))
+
+    def forget(self, identifiers: Collection[str]) -> tuple[list[Link], list[str], list[str]]:
+        """Drop every link and entry that names one of the identifiers.
+
+        Returns what was dropped, the other ends of it, and those of them that are not
+        overstretched any more.
+        """
+        dropped: dict[str, Link] = {}
+        others: set[str] = set()
+        for identifier in identifiers:
+            for link in self.of(identifier):
+                dropped[link.key()] = link
+                others.update((link.a, link.b))
+            for known in (self._seen, self._entries):
+                for other in known.pop(identifier, ()):
+                    rest: dict[str, object] = known.get(other, {})  # type: ignore[assignment]
+                    rest.pop(identifier, None)
+                    if not rest:
+                        known.pop(other, None)
+            self._overstretched.discard(identifier)
+        others.difference_update(identifiers)
+        freed = [other for other in sorted(others) if self._check(other)]
+        return list(dropped.values()), sorted(others), freed
 
     def across(self, identifier: str) -> list[str]:
         """The other ends of an identifier's bridges."""
@@ -110,6 +143,10 @@ class Links:
         alone = len(self._seen.get(identifier, ())) == 1 and identifier not in self._entries
         return alone and not is_customer(identifier)
 
+    def ends_at(self, identifiers: Iterable[str]) -> set[str]:
+        """The identifiers and all that they were seen with."""
+        return {end for i in identifiers for end in (i, *self._seen.get(i, ()))}
+
     def _see(self, link: Link) -> tuple[Change, Collection[str]]:
         known = self._seen.get(link.a, {}).get(link.b)
         evidence = Evidence(link.occurred_ms, link.event_id, sys.intern(link.source))
@@ -125,7 +162,7 @@ class Links:
             if len(others) > 1 and identifier not in self._overstretched and self._check(identifier)
         ]
         if stretched:
-            return Change.SEVERAL, self._ends_at(stretched)
+            return Change.SEVERAL, self.ends_at(stretched)
         return (Change.BRIDGE if self.is_bridge(a, b) else Change.NOTHING), (a, b)
 
     def _enter(self, entry: Link) -> tuple[Change, Collection[str]]:
@@ -142,7 +179,7 @@ class Links:
             aliases |= self._aliases(a) | self._aliases(b)
             suspects.update(other for customer in aliases for other in self._seen.get(customer, ()))
         flipped = [identifier for identifier in suspects if self._check(identifier)]
-        return Change.SEVERAL, {a, b} | self._ends_at(flipped)
+        return Change.SEVERAL, {a, b} | self.ends_at(flipped)
 
     def _check(self, identifier: str) -> bool:
         """Find out whether the identifier is overstretched; say whether that is news."""
@@ -154,9 +191,6 @@ class Links:
             return False
         self._overstretched ^= {identifier}
         return True
-
-    def _ends_at(self, identifiers: Iterable[str]) -> set[str]:
-        return {end for i in identifiers for end in (i, *self._seen.get(i, ()))}
 
     def _aliases(self, customer: str) -> set[str]:
         """The `customer` ids that operators joined with one, itself included."""

@@ -116,18 +116,18 @@ def join(state: AnchorState, member: Member) -> bool:
     """Take an identifier's new customer; whether its part, if any, has to be sent.
 
     It has to also where the member was taken before: the worker may have died before it sent.
-    Customers left are remembered until they are told, which needs a part: one may have been sent
-    by a worker that died before it wrote that down.
+    Customers left are remembered until they are told, since one may have been sent a part by a
+    worker that died before it wrote that down.
     """
-    if member.epoch <= state.epoch:
-        return True
-    customer = "" if member.customer == member.identifier else member.customer
-    state.epoch = member.epoch
-    if customer == state.customer:
+    if member.epoch > state.epoch:
+        customer = "" if member.customer == member.identifier else member.customer
+        state.epoch = member.epoch
+        if customer != state.customer:
+            state.left = [name for name in (*state.left, state.customer) if name != customer]
+            state.customer = customer
+            return is_told(state)
         return False
-    state.left = [name for name in (*state.left, state.customer) if name != customer]
-    state.customer = customer
-    return True
+    return is_told(state)
 
 
 def update_of(anchor: str, state: AnchorState, received_ms: int) -> PartUpdate:
@@ -143,12 +143,41 @@ def update_of(anchor: str, state: AnchorState, received_ms: int) -> PartUpdate:
 
 
 def updates_of(anchor: str, state: AnchorState, received_ms: int) -> list[PartUpdate]:
-    """The anchor's part for its present customer, and the news for those it left."""
+    """The anchor's part, if it has one, for its present customer, and news for those it left."""
     update = update_of(anchor, state, received_ms)
     gone = [
         msgspec.structs.replace(update, customer=name or anchor, part=None) for name in state.left
     ]
-    return [update, *gone]
+    return [update, *gone] if update.n else gone
+
+
+def told(state: AnchorState) -> None:
+    """The customers left have been told."""
+    if state.left:
+        state.told = list(dict.fromkeys((*state.told, *state.left)))
+        state.left = []
+
+
+def is_told(state: AnchorState) -> bool:
+    """Whether customers have to hear of a move.
+
+    Without a part those that were left have to all the same: who is erased has to know whose
+    state names it. The identifier itself is nobody else.
+    """
+    return bool(state.part.n or any(state.left))
+
+
+def forget(state: AnchorState, erased: str) -> None:
+    """Drop another identifier's name; it is announced again when it is seen again."""
+    state.linked.pop(erased, None)
+    state.left = [name for name in state.left if name != erased]
+    state.told = [name for name in state.told if name != erased]
+
+
+def homes_of(anchor: str, state: AnchorState | None) -> list[str]:
+    """Every customer that may hold something of the anchor's, were it only its name."""
+    names = (state.customer, *state.left, *state.told) if state is not None else ()
+    return list(dict.fromkeys((anchor, *(name or anchor for name in names))))
 
 
 def to_ms(moment: datetime) -> int:

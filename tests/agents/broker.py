@@ -44,6 +44,11 @@ class Broker:
     def read(self, place: Place, position: int, most: int | None = None) -> list[Record]:
         return [record for record in self.logs[place] if record.offset >= position][:most]
 
+    def drop_tombstones(self, place: Place) -> None:
+        """What compaction does once tombstones are old enough."""
+        self.compact(place)
+        self.logs[place] = [r for r in self.logs[place] if r.value is not None]
+
     def compact(self, place: Place) -> None:
         """Keep the last record of each key, with its offset."""
         last = {record.key: record.offset for record in self.logs[place]}

@@ -11,7 +11,7 @@ from faust.types import TP
 from pydantic import SecretStr
 
 from schemas import topics
-from schemas.outcome import Link
+from schemas.outcome import Link, erasure_key
 from schemas.settings import Settings
 from schemas.state import Part
 from streams.app import Worker
@@ -54,6 +54,11 @@ class Pipeline:
         value = msgspec.json.encode(entry)
         self.broker.append(Outgoing(topics.LINKS.name, 0, entry.key().encode(), value))
 
+    def erase(self, identifiers: list[str]) -> None:
+        """Somebody asks that these be forgotten."""
+        key = erasure_key(identifiers).encode()
+        self.broker.append(Outgoing(topics.LINKS.name, 0, key, None))
+
     async def process(self, place: Place, most: int | None) -> bool:
         """Hand the next chunk of a partition to its agent; False where there is none."""
         chunk = self.broker.read(place, self.positions[place], most)
@@ -91,6 +96,10 @@ class Pipeline:
         for place in list(self.broker.logs):
             if place[0] in _COMPACTED and chance.random() < 0.5:
                 self.broker.compact(place)
+
+    def commit_all(self) -> None:
+        """Commit every partition's position."""
+        self.committed = self.positions.copy()
 
     async def settle(self) -> None:
         """Process everything, until nothing is left to read."""

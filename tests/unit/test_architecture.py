@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("schemas", "streams", "producers", "sinks", "analytics", "deploy", "commands")
+SOURCES = (
+    *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "deploy", "commands"),
+)
 WIRING = {
     *("streams.changelog", "streams.delivery", "streams.metrics", "streams.security"),
     "streams.transport",
@@ -33,6 +35,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("streams.security", "sinks"),
     },
     "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
+    "privacy": {
+        *("schemas", "streams.core", "streams.cluster", "producers", "analytics", "privacy"),
+    },
     "deploy.local": {"schemas", "streams", "producers", "sinks", "analytics", "deploy.local"},
     "deploy.kafka": {"schemas", "streams", "deploy.kafka"},
     "deploy.local.clickhouse": {"deploy.local.clickhouse"},

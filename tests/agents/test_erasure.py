@@ -1,0 +1,102 @@
+"""Somebody is forgotten amid crashes, rebalances and compaction; nobody else notices."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from uuid import UUID
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from schemas import topics
+from schemas.outcome import Action, JourneyStep
+from streams.core.guards import DEFAULT
+from streams.core.identity import Identities
+from streams.delivery import partition_of
+from tests import oracle
+from tests.agents.facts import NAMES, several, step
+from tests.agents.history import Pipeline, written
+from tests.agents.test_any_history import PARTITIONS, entries, entry_on, moves, play, seen
+
+
+def send(pipeline: Pipeline, sent: list[dict[str, Any]], steps: list[JourneyStep]) -> None:
+    for touchpoint, row in zip(sent, steps, strict=True):
+        home = partition_of(row.anchor.encode(), PARTITIONS)
+        pipeline.send(home, row.anchor, json.dumps(touchpoint).encode())
+
+
+def remains(pipeline: Pipeline, identifiers: list[str]) -> list[str]:
+    """Compacted topics that name one of the identifiers after their tombstones have gone."""
+    found = []
+    for topic in topics.TOPICS:
+        if not topic.compacted:
+            continue
+        for place in [place for place in pipeline.broker.logs if place[0] == topic.name]:
+            pipeline.broker.drop_tombstones(place)
+            kept = b"\0".join(
+                (record.key or b"") + b"\0" + (record.value or b"")
+                for record in pipeline.broker.logs[place]
+            )
+            found += [
+                f"{topic.name}: {name}"
+                for name in identifiers
+                if any(name.encode() + end in kept for end in (b'"', b"\0"))
+            ]
+    return found
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(several(14), entries, st.sampled_from(NAMES[:-1]), moves, moves, several(8), moves)
+def test_who_is_erased_begins_anew_and_nobody_else_is_touched(
+    sent: list[dict[str, Any]],
+    decided: list[tuple[int, Action]],
+    erased: tuple[str, str],
+    before: list[tuple[str, int]],
+    meanwhile: list[tuple[str, int]],
+    later: list[dict[str, Any]],
+    after: list[tuple[str, int]],
+) -> None:
+    later = [{**one, "event_id": str(UUID(int=10**7 + n))} for n, one in enumerate(later)]
+    past, future = [step(one) for one in sent], [step(one) for one in later]
+    operator = [entry_on(pair, n + 1, action) for n, (pair, action) in enumerate(decided)]
+    links = oracle.links_of(past) + operator
+    (name,) = step(seen(*erased)).identifiers
+    identities = Identities(DEFAULT)
+    identities.learn(links)
+    person = identities.members(name)
+    forgotten = identities.forget(person)
+    past = [row for row in past if row.anchor not in {*person, *forgotten.freed}]
+    links = [link for link in links if not {link.a, link.b} & set(person)]
+
+    def expected(steps: list[JourneyStep], told: list[JourneyStep]) -> dict[str, bytes]:
+        truth = oracle.identities(links + oracle.links_of(told))
+        states = oracle.states(steps, truth.customers)
+        return {name: written(part) for name, part in states.items()}
+
+    async def live() -> None:
+        pipeline = Pipeline(PARTITIONS)
+        send(pipeline, sent, [step(one) for one in sent])
+        await play(pipeline, before, list(operator))
+        for entry in operator:
+            pipeline.enter(entry)
+        await pipeline.settle()
+        pipeline.commit_all()  # the verb waits for that, twice
+        pipeline.erase(person)
+        await play(pipeline, meanwhile, [])
+        await pipeline.settle()
+        pipeline.commit_all()
+        assert await pipeline.states() == expected(past, [])
+        assert remains(pipeline, person) == []
+        pipeline.restart()
+        assert await pipeline.states() == expected(past, [])
+        send(pipeline, later, future)
+        await play(pipeline, after, [])
+        await pipeline.settle()
+        assert await pipeline.states() == expected(past + future, future)
+        pipeline.restart()
+        pipeline.positions = pipeline.committed
+        assert await pipeline.states() == expected(past + future, future)
+
+    asyncio.run(live())
