@@ -48,7 +48,7 @@ def running_broker() -> Iterator[int]:
         port, command = _broker(Path(folder))
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while not is_open(port):
                 assert process.poll() is None, "the broker ended"
                 assert time.monotonic() < deadline, "the broker does not answer"
