@@ -16,7 +16,7 @@ from tests.integration.journey import answer, is_alive, journey, running, until,
 from tests.servers import BROKER_FORGETS
 from tests.wire import touchpoint
 
-pytestmark = [pytest.mark.integration, pytest.mark.broker]
+pytestmark = pytest.mark.integration
 
 AS_OF = "2025-03-22T00:00:00Z"
 TOUCHPOINTS = 20_000
@@ -48,6 +48,7 @@ def touchpoints(told: str) -> int:
     return sum(json.loads(line)["touchpoints"] for line in told.splitlines())
 
 
+@pytest.mark.broker
 def test_a_stack_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     data = tmp_path / "data"
     old = write_ndjson(tmp_path / "old.ndjson", visits(0, 120))
@@ -82,6 +83,7 @@ def _are_new(names: set[str], pids: dict[str, int], killed: dict[str, int]) -> b
     return pids.keys() == killed.keys() and all(pids[name] != killed[name] for name in names)
 
 
+@pytest.mark.broker
 @pytest.mark.skipif(BROKER_FORGETS, reason="is about a broker that remembers")
 def test_state_is_rebuilt_into_apache_kafka_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
@@ -117,6 +119,7 @@ def test_state_is_rebuilt_into_apache_kafka_once(tmp_path: Path) -> None:
         assert stack.end(signal.SIGTERM) == 0
 
 
+@pytest.mark.broker
 def test_a_supervisor_that_is_killed_leaves_no_orphan_and_a_second_one_is_refused(
     tmp_path: Path,
 ) -> None:
@@ -132,6 +135,7 @@ def test_a_supervisor_that_is_killed_leaves_no_orphan_and_a_second_one_is_refuse
         until(lambda: not any(map(is_alive, parts.values())), "orphans")
 
 
+@pytest.mark.broker
 def test_ctrl_c_in_a_demonstration_ends_it_at_once(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running(data, "demo", "--once", "--data", str(data)) as stack:
@@ -183,6 +187,7 @@ def test_without_a_stack_a_verb_says_so_in_one_line(tmp_path: Path, verb: list[s
     assert "does not answer" in _only_line(done.stderr)
 
 
+@pytest.mark.broker
 @pytest.mark.parametrize("part", ["worker-1", "sink", "clickhouse"])
 def test_a_demonstration_is_exact_where_a_part_is_killed(tmp_path: Path, part: str) -> None:
     data = tmp_path / "data"
@@ -194,6 +199,7 @@ def test_a_demonstration_is_exact_where_a_part_is_killed(tmp_path: Path, part: s
         assert f"{part} ended with -9, restarting" in stack.log.read_text()
 
 
+@pytest.mark.broker
 def test_a_demonstration_with_two_workers_is_exact(tmp_path: Path) -> None:
     data = tmp_path / "data"
     with running(data, *_demo(data), "--workers", "2") as stack:
