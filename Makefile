@@ -30,10 +30,12 @@ integration-kafka: $(INSTALLED) $(KAFKA)
 driver-suite: $(INSTALLED)
 	$(BIN)/python -m tests.integration.run_driver_suite
 
-# What the integration tests need besides Python: Debian's ClickHouse client.
+# What the integration tests need besides Python: Debian's ClickHouse client and server, of which
+# no service is started.
 integration-tools:
-	command -v clickhouse-client >/dev/null || \
-	  { apt-get update -q && apt-get install -qy --no-install-recommends clickhouse-client; }
+	{ command -v clickhouse-client && command -v clickhouse-server; } >/dev/null || \
+	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends \
+	    clickhouse-client clickhouse-server; }
 
 # Apache Kafka on 127.0.0.1:9092, its log in .journey/kafka, until Ctrl-C.
 kafka: $(INSTALLED) $(KAFKA)

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 from clickhouse_driver import Client
 from clickhouse_driver.errors import Error as ClickHouseError
+from kafka.errors import KafkaError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
@@ -27,6 +28,7 @@ from producers.publisher import PublishError
 from schemas.settings import Settings, SettingsError, load
 from sinks.clickhouse import connect
 from sinks.migrate import MigrationError
+from sinks.refusals import explain, is_silent
 from sinks.writer import WriterError
 from streams.cluster import BrokerUnavailable, GroupInUse
 from streams.policy import PolicyError
@@ -50,6 +52,8 @@ _OURS: Final = (
     UnknownIdentifier,
     WriterError,
 )
+# Errors of the clients, whose message is made one
+_THEIRS: Final = (ClickHouseError, KafkaError, OSError, EOFError)
 
 
 class Refused(click.ClickException):
@@ -96,22 +100,23 @@ def verb(function: F) -> F:
         shell: Shell = click.get_current_context().obj
         try:
             return function(shell, *args, **kwargs)
-        except (*_OURS, ClickHouseError, OSError, EOFError) as error:
+        except (*_OURS, *_THEIRS) as error:
             if shell.debug:
                 raise
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise Refused(lines[0] if not isinstance(error, _OURS) else str(error)) from error
+            raise Refused(str(error) if isinstance(error, _OURS) else explain(error)) from error
 
     return _data(run)  # type: ignore[return-value]
 
 
 @contextmanager
 def ledger(settings: Settings) -> Iterator[Client]:
-    """A ClickHouse client, closed at the end; refused in one line where nothing answers."""
+    """A ClickHouse client, closed at the end; refused in one line where we are not served."""
     client = connect(settings.clickhouse.get_secret_value())
     try:
         client.execute("SELECT 1")
     except (ClickHouseError, OSError, EOFError) as error:
+        if not is_silent(error):
+            raise
         host = settings.clickhouse.get_secret_value().rpartition("@")[2]
         raise Refused(
             f"ClickHouse at {host} does not answer: start the stack with `journey up`, "

@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -144,7 +145,24 @@ def load(environ: Mapping[str, str] = os.environ, data: Path | None = None) -> S
         fix = f"known settings: {known}" if first["type"] == "extra_forbidden" else first["msg"]
         raise SettingsError(f"{name}: {fix}") from None
     _check_kafka(settings)
+    _check_clickhouse(settings)
     return settings
+
+
+def _check_clickhouse(settings: Settings) -> None:
+    """Raise SettingsError, without the URL and its password, where it is not one."""
+    try:
+        parts = urlsplit(settings.clickhouse.get_secret_value())
+        sound = parts.scheme in {"clickhouse", "clickhouses"} and parts.hostname
+        _ = parts.port
+    except ValueError:
+        sound = None
+    if not sound:
+        raise SettingsError(
+            f"{PREFIX}CLICKHOUSE is not a URL of ClickHouse: write it as "
+            "clickhouse://user:password@host:9000/database, with TLS clickhouses://; special "
+            "characters in the password as %-escapes"
+        )
 
 
 def _check_kafka(settings: Settings) -> None:

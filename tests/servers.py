@@ -25,10 +25,14 @@ BROKER_FORGETS: Final = not BROKER
 
 
 @contextmanager
-def running_clickhouse(folder: Path) -> Iterator[int]:
+def running_clickhouse(folder: Path, config: Path | None = None) -> Iterator[int]:
     """The port of an embedded ClickHouse with its data in `folder`."""
+    configured = [] if config is None else ["--config", str(config)]
     process = subprocess.Popen(
-        [sys.executable, "-m", "deploy.local.clickhouse", "--data", str(folder), "--port", "0"],
+        [
+            *(sys.executable, "-m", "deploy.local.clickhouse", "--data", str(folder)),
+            *("--port", "0", *configured),
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -8,7 +8,18 @@ from uuid import UUID
 import msgspec
 from aiokafka import ConsumerRecord
 
-from schemas.outcome import JourneyStep
+from schemas.outcome import (
+    CustomerHealth,
+    DeadLetter,
+    JourneyStep,
+    Link,
+    Member,
+    OutreachDecision,
+)
+from schemas.state import Part, PartUpdate
+
+_NO_EVENT = "00000000-0000-0000-0000-000000000000"
+_NOW = 1_900_000_000_000
 
 
 def step(anchor: str, occurred_ms: int, number: int = 0, **changes: Any) -> JourneyStep:
@@ -42,3 +53,15 @@ def record(topic: str, value: object, partition: int = 0, offset: int = 0) -> An
     """A record as aiokafka hands it over; bytes and None stay as they are."""
     raw = value if value is None or isinstance(value, bytes) else msgspec.json.encode(value)
     return ConsumerRecord(topic, partition, offset, 0, 0, None, raw, None, -1, len(raw or b""), ())
+
+
+# One of each topic that the sink reads.
+ONE_OF_EACH: dict[str, msgspec.Struct] = {
+    "journeys": step("cookie:1", _NOW),
+    "identity.members": Member("cookie:1", "email:h", 1),
+    "identity.links": Link("cookie:1", "email:h", _NO_EVENT, 1, "web"),
+    "parts": PartUpdate("cookie:1", "email:h", 1, 1, Part(n=1)),
+    "customers": CustomerHealth("email:h", 1, 2, 1, 50, 0, 0, "", "", {}, [], {}),
+    "outreach": OutreachDecision("id", "email:h", "r", "call", 1, False, "", 0, 0),
+    "dead-letters": DeadLetter("touchpoints", 0, 0, "oversized", "", "", b"{", _NOW),
+}

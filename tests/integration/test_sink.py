@@ -15,15 +15,7 @@ import msgspec
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from schemas.outcome import (
-    CustomerHealth,
-    DeadLetter,
-    Link,
-    Member,
-    OutreachDecision,
-)
 from schemas.settings import Settings
-from schemas.state import Part, PartUpdate
 from sinks.backlog import Limits
 from sinks.clickhouse import connect, prepare
 from sinks.consumer import Sink
@@ -31,21 +23,9 @@ from sinks.rows import TABLES, TOPIC_TABLES
 from sinks.writer import MemoryWriter, WriterUnavailable
 from streams.cluster import SINK, administer, declare
 from tests.servers import refusing_port
-from tests.sink_records import step
+from tests.sink_records import ONE_OF_EACH, step
 
 pytestmark = pytest.mark.integration
-
-ZERO = "00000000-0000-0000-0000-000000000000"
-NOW = 1_900_000_000_000
-ONE_OF_EACH: dict[str, msgspec.Struct] = {
-    "journeys": step("cookie:1", NOW),
-    "identity.members": Member("cookie:1", "email:h", 1),
-    "identity.links": Link("cookie:1", "email:h", ZERO, 1, "web"),
-    "parts": PartUpdate("cookie:1", "email:h", 1, 1, Part(n=1)),
-    "customers": CustomerHealth("email:h", 1, 2, 1, 50, 0, 0, "", "", {}, [], {}),
-    "outreach": OutreachDecision("id", "email:h", "r", "call", 1, False, "", 0, 0),
-    "dead-letters": DeadLetter("touchpoints", 0, 0, "oversized", "", "", b"{", NOW),
-}
 
 
 @pytest.fixture

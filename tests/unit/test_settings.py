@@ -6,8 +6,16 @@ import json
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from schemas.settings import Settings, SettingsError, load
+from streams.security import client_options
+from tests.certificates import Authority
 
 
 def recorded(folder: Path, **settings: object) -> Path:
@@ -71,3 +79,59 @@ def test_a_stack_file_that_is_broken_is_named(tmp_path: Path) -> None:
     (tmp_path / "stack.json").write_text('{"settings"')
     with pytest.raises(SettingsError, match=r"stack\.json.*remove it"):
         load({}, data=tmp_path)
+
+
+LOGIN = {"JOURNEY_KAFKA_USERNAME": "u", "JOURNEY_KAFKA_PASSWORD": "marked"}
+
+
+@pytest.mark.parametrize(
+    ("given", "named", "fix"),
+    [
+        ({"SECURITY": "TLS"}, "SECURITY", "'PLAINTEXT', 'SSL', 'SASL_PLAINTEXT' or 'SASL_SSL'"),
+        ({"SECURITY": "SASL_SSL", "USERNAME": "u"}, "PASSWORD", "SECURITY=SASL_SSL needs it"),
+        ({"SECURITY": "SASL_SSL", "PASSWORD": "marked"}, "USERNAME", "SECURITY=SASL_SSL needs it"),
+        ({"USERNAME": "u", "PASSWORD": "marked"}, "USERNAME", "set that to SASL_SSL, or unset"),
+        ({"SECURITY": "SSL", "PASSWORD": "marked"}, "PASSWORD", "set that to SASL_SSL, or unset"),
+        ({"CA": "ca.pem"}, "CA", "set that to SSL, or unset JOURNEY_KAFKA_CA"),
+        ({"SECURITY": "SSL", "CERTIFICATE": "c.pem"}, "KEY", "JOURNEY_KAFKA_CERTIFICATE needs it"),
+        ({"SECURITY": "SSL", "KEY": "k.pem"}, "CERTIFICATE", "JOURNEY_KAFKA_KEY needs it"),
+        ({"SECURITY": "SSL", "CA": "none.pem"}, "CA=none.pem", "No such file"),
+        ({"SECURITY": "SSL", "CA": __file__}, f"CA={__file__}", "not valid PEM"),
+        (
+            {"SECURITY": "SSL", "CERTIFICATE": "none.pem", "KEY": "none.pem"},
+            "CERTIFICATE=none.pem",
+            "No such file",
+        ),
+    ],
+)
+def test_settings_of_kafka_that_do_not_go_together_are_named(
+    tmp_path: Path, given: dict[str, str], named: str, fix: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load({f"JOURNEY_KAFKA_{name}": value for name, value in given.items()}, data=tmp_path)
+    message = str(refused.value)
+    assert message.startswith(f"JOURNEY_KAFKA_{named}")
+    assert fix in message
+    assert "\n" not in message
+    assert "marked" not in message
+
+
+def test_a_key_must_be_that_of_the_certificate_and_not_encrypted(tmp_path: Path) -> None:
+    ours = Authority(tmp_path, "ours")
+    one, other = ours.sign("one"), ours.sign("other")
+    locked = tmp_path / "locked.pem"
+    locked.write_bytes(
+        load_pem_private_key(one.key.read_bytes(), None).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+        )
+    )
+    for key in (other.key, locked):
+        given = {"SECURITY": "SSL", "CERTIFICATE": str(one.certificate), "KEY": str(key)}
+        with pytest.raises(SettingsError, match=r"JOURNEY_KAFKA_KEY=.*its own unencrypted key"):
+            load({f"JOURNEY_KAFKA_{name}": value for name, value in given.items()}, tmp_path)
+
+
+def test_no_login_reaches_a_log_by_its_settings(tmp_path: Path) -> None:
+    found = load(LOGIN | {"JOURNEY_KAFKA_SECURITY": "SASL_PLAINTEXT"}, tmp_path)
+    assert "marked" not in f"{found!r} {found} {found.model_dump()} {found.model_dump_json()}"
+    assert client_options(found)["sasl_plain_password"] == "marked"

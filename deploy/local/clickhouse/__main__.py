@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = _options(arguments)
         lock = _lock_folder(options.data)
         listening = _listen(options.host, options.port)
-        engine = _open_engine(options.data)
+        engine = _open_engine(options.data, options.config)
     except StartRefused as refused:
         print(f"clickhouse: {refused}", file=sys.stderr)
         return 2
@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = _Parser(prog="python -m deploy.local.clickhouse")
     parser.add_argument("--data", type=Path, required=True, help="folder of the database")
+    parser.add_argument("--config", type=Path, help="configuration, as of a ClickHouse server")
     parser.add_argument("--port", type=int, default=9000, help="0 chooses a free one")
     parser.add_argument("--host", default=LOOPBACK, help="address to listen on")
     return parser.parse_args(arguments)
@@ -83,9 +84,9 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _open_engine(folder: Path) -> Engine:
+def _open_engine(folder: Path, config: Path | None) -> Engine:
     try:
-        return Engine(folder)
+        return Engine(folder, config)
     except ServerFault as fault:
         line = " ".join(fault.message.split())
         raise StartRefused(f"--data {folder}: chDB cannot open it: {line}") from fault

@@ -45,10 +45,13 @@ class Edges:
 
 
 class Engine:
-    """The engine on one data folder. ``close`` it last: it flushes and stops the merges."""
+    """The engine on one data folder. ``close`` it last: it flushes and stops the merges.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = str(folder)
+    ``config`` is a configuration file of a ClickHouse server, which may name a file of users.
+    """
+
+    def __init__(self, folder: Path, config: Path | None = None) -> None:
+        self._place = str(folder) if config is None else f"{folder}?config-file={config}"
         self._spools = Spools(folder)
         self._control = self._connect()
         self._control_lock = threading.Lock()
@@ -58,7 +61,7 @@ class Engine:
 
     def _connect(self) -> Any:
         try:
-            return chdb.connect(self._folder)
+            return chdb.connect(self._place)
         except Exception as error:
             raise engine_fault(error) from error
 
