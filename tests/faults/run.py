@@ -65,7 +65,7 @@ class Run:
             self._tick(len(plan))
 
     def settle(self, patience: float) -> None:
-        """Wait until all is sent, read and audited, end the workers, and let the sink write the rest.
+        """Wait until all is sent, read and audited; end the workers; let the sink write the rest.
 
         Raises Stuck where `patience` seconds pass without a record read.
         """
