@@ -18,6 +18,8 @@ from tests.faults.progress import Progress, Recovery
 
 _TICK: Final = 0.05
 _MOST_AT_ONCE: Final = 2
+# Workers put right every minute what one that did not know that it had lost a partition wrote.
+_AUDITED_SECONDS: Final = 70.0
 Report = Callable[[str], None]
 
 
@@ -63,11 +65,15 @@ class Run:
             self._tick(len(plan))
 
     def settle(self, patience: float) -> None:
-        """Wait until all is sent and read, end the workers, and let the sink write the rest.
+        """Wait until all is sent, read and audited; end the workers; let the sink write the rest.
 
         Raises Stuck where `patience` seconds pass without a record read.
         """
+        audited = time.monotonic() + _AUDITED_SECONDS
         self._until(lambda: not self.pipeline.is_up(PRODUCER) and self._is_read(), patience)
+        while time.monotonic() < audited:
+            self._tick(len(self.recoveries))
+        self._until(self._is_read, patience)
         for name in (*WORKERS, SPARE):
             if self.pipeline.is_up(name):
                 self.pipeline.hold(name, signal.SIGTERM)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from kafka import TopicPartition
 
-from schemas.outcome import CustomerHealth
+from schemas.outcome import CustomerHealth, Member
 from schemas.state import AnchorState, PartUpdate
 from streams.agents.stitch import decode_health
 from streams.cluster import SINK, WORKERS
@@ -20,7 +20,7 @@ from streams.core.journey import CustomerState
 from streams.core.policy import Policy
 from streams.core.stitch import evaluate
 from tests.faults import stream
-from tests.faults.check import anchors, arrivals, counted, customers, outreach
+from tests.faults.check import anchors, arrivals, counted, customers, members, outreach
 from tests.faults.compare import Comparison, compare
 from tests.faults.injections import FAULTS, planned
 from tests.faults.pipeline import PRODUCER
@@ -174,6 +174,16 @@ def test_a_second_decision_and_one_forgotten_show(truth: Truth) -> None:
     ]
     assert [figures(found) for found in outreach(decided, [], standing)] == [(1, 0, 0), (1, 0, 0)]
     assert [figures(found) for found in outreach(decided, stored, {})] == [(0, 0, 0), (0, 1, 0)]
+
+
+def test_of_an_identifiers_customers_the_highest_epoch_counts() -> None:
+    records = [
+        SimpleNamespace(value=msgspec.json.encode(Member("cookie:k", customer, epoch)))
+        for customer, epoch in (("customer:A", 1), ("customer:B", 5), ("customer:A", 3))
+    ]
+    assert list(members([*records, SimpleNamespace(value=None)])) == [("cookie:k", "customer:B")]
+    back = SimpleNamespace(value=msgspec.json.encode(Member("cookie:k", "cookie:k", 6)))
+    assert list(members([*records, back])) == []
 
 
 TP = TopicPartition("touchpoints", 0)
