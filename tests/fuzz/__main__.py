@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Final
 
 from deploy.local.stack import Stack
 from schemas.settings import load
@@ -17,16 +18,18 @@ from tests.fuzz.expected import Account
 from tests.fuzz.records import samples
 from tests.servers import BROKER
 
+_NEIGHBOURS: Final = 0.2  # plain valid records among them
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.fuzz", description=__doc__)
-    parser.add_argument("--records", type=int, default=1_000_000, help="in process")
+    parser.add_argument("--records", type=int, default=1_250_000, help="in process")
     parser.add_argument("--pipeline", type=int, default=200_000, help="through a stack")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     wrong = 0
     if arguments.records:
-        found = in_process.run(samples(arguments.seed, arguments.records))
+        found = in_process.run(samples(arguments.seed, arguments.records, _NEIGHBOURS))
         wrong += _tell("decode, resolve and the sink's decoding, in process", *found)
     if arguments.pipeline:
         with tempfile.TemporaryDirectory() as folder:
@@ -34,7 +37,7 @@ def main() -> int:
             stack = Stack(settings, workers=1, port_base=None, report=lambda *_: None)
             stack.start(fresh=True)
             try:
-                records = samples(arguments.seed + 1, arguments.pipeline)
+                records = samples(arguments.seed + 1, arguments.pipeline, _NEIGHBOURS)
                 found = pipeline.run(stack.settings, records)
             finally:
                 stack.stop(drain=False)

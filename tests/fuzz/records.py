@@ -65,7 +65,7 @@ def _event_id(raw: bytes) -> UUID:
 
 
 def _touchpoint(rng: Random, seed: int, number: int) -> Touchpoint:
-    """A valid touchpoint of one of 2,000 cookies; of no two the same event id."""
+    """A valid touchpoint of one of 10,000 cookies; of no two the same event id."""
     channel = rng.choice(list(_FIELDS))
     moment = datetime(2024, 11, 1, tzinfo=UTC) + timedelta(seconds=rng.randrange(20 * 86_400))
     found: Touchpoint = {
@@ -73,7 +73,7 @@ def _touchpoint(rng: Random, seed: int, number: int) -> Touchpoint:
         "occurred_at": moment.isoformat(),
         "channel": channel,
         "type": rng.choice(("page_view", "call", "placed", "x9_")),
-        "identifiers": [{"kind": "cookie", "value": f"fuzz-{seed}-{rng.randrange(2_000)}"}],
+        "identifiers": [{"kind": "cookie", "value": f"fuzz-{seed}-{rng.randrange(10_000)}"}],
     }
     for name, values in _FIELDS[channel].items():
         if rng.random() < 0.4:
