@@ -35,7 +35,8 @@ _NOW: Final = {"mutations_sync": 2}
 _OLD_PARTS: Final = """
 SELECT toUInt64OrZero(value) FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime'
 """
-_CLEANED_WITHIN: Final = 60  # seconds in which the database looks for parts that are old enough
+_CLEANED_WITHIN: Final = 600  # seconds: the longest pause between two looks for old parts
+_NO_PARTITION: Final = "0-none"  # dropping it has the database remove old parts now
 
 
 class ErasureError(Exception):
@@ -105,7 +106,9 @@ def complete(
     client.execute("SYSTEM RELOAD DICTIONARY customer_of")
     receipt = _receipt(client, erasure, requested_at, len(identifiers), removed)
     _store(client, receipt)
-    client.execute(f"ALTER TABLE {STAGING} DELETE WHERE erasure = '{erasure}'", settings=_NOW)
+    _mutate(client, STAGING, f"DELETE WHERE erasure = '{erasure}'")
+    for table in (*(store.table for store in STORES), STAGING):
+        _mutate(client, table, f"DROP PARTITION ID '{_NO_PARTITION}'")
     return receipt
 
 
