@@ -22,9 +22,10 @@ from analytics.surveys import Length, periods
 from analytics.timeline import customer_of, identifiers_of, spoken, timeline
 from commands.customer_view import show_customer
 from commands.render import show_accounts, show_customers, show_funnel, show_status, show_surveys
-from commands.shell import Shell, ledger, out, print_json, verb
+from commands.shell import Refused, Shell, ledger, out, print_json, verb
 from deploy.local.stack import recorded
-from streams.cluster import unread
+from schemas.settings import Settings
+from streams.cluster import BrokerUnavailable, unread
 from streams.core.phrases import Language
 from streams.core.policy import Policy
 from streams.core.resolve import to_ms
@@ -203,31 +204,40 @@ def survey(shell: Shell, period: Length, as_json: bool) -> None:
 def status(shell: Shell, as_json: bool) -> None:
     """Lag per topic, rates, dead letters by reason, and the processes of a local stack.
 
+    A process is live while it makes progress, and ready when nothing it needs is away.
+
     Exit code 0 once the stack is ready for touchpoints, 1 where it is not.
     """
     settings = shell.settings()
-    behind = unread(settings)
     processes = recorded(settings)
-    with ledger(settings) as client:
-        stored = count_stored(client)
-        recent = client.execute(
-            "SELECT count() FROM touchpoints WHERE received_at > now() - INTERVAL 1 MINUTE"
-        )[0][0]
-    ready = all(process["ready"] for process in processes.values())
-    report = {
-        "ready": ready,
-        "lag": [
-            {"group": group, "topic": topic, "records": n} for (group, topic), n in behind.items()
-        ],
-        "touchpoints_per_minute": recent,
-        **asdict(stored),
-        "processes": processes,
-    }
+    report: dict[str, Any] = {"ready": True, "away": {}}
+    for name, ask in (("kafka", _lag), ("clickhouse", _stored)):
+        try:
+            report |= ask(settings)
+        except (BrokerUnavailable, Refused) as error:
+            if not processes:
+                raise
+            report["away"][name] = str(error)
+    ready = not report["away"] and all(process["ready"] for process in processes.values())
+    report |= {"ready": ready, "processes": processes}
     if as_json:
         print_json(report)
     else:
         show_status(out, report)
     raise SystemExit(0 if ready else 1)
+
+
+def _lag(settings: Settings) -> dict[str, Any]:
+    behind = unread(settings).items()
+    return {"lag": [{"group": group, "topic": topic, "records": n} for (group, topic), n in behind]}
+
+
+def _stored(settings: Settings) -> dict[str, Any]:
+    with ledger(settings) as client:
+        recent = client.execute(
+            "SELECT count() FROM touchpoints WHERE received_at > now() - INTERVAL 1 MINUTE"
+        )
+        return {"touchpoints_per_minute": recent[0][0], **asdict(count_stored(client))}
 
 
 def _standing(client: Client, name: str, as_of_ms: int, policy: Policy) -> Standing:

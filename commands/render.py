@@ -100,29 +100,37 @@ def show_surveys(out: Console, found: Sequence[Period]) -> None:
 def show_status(out: Console, report: dict[str, Any]) -> None:
     """Processes, lag, counts and dead letters."""
     ready = "[green]ready[/green]" if report["ready"] else "[red]not ready[/red]"
-    out.print(
-        f"{ready}   {report['touchpoints']:,} touchpoints of {report['customers']:,} customers, "
-        f"{report['touchpoints_per_minute']:,} in the last minute"
-    )
+    told = "; ".join(f"{name} is away" for name in report["away"])
+    if "touchpoints" in report:
+        told = (
+            f"{report['touchpoints']:,} touchpoints of {report['customers']:,} customers, "
+            f"{report['touchpoints_per_minute']:,} in the last minute"
+        ) + (f"; {told}" if told else "")
+    out.print(f"{ready}   {told}", highlight=False)
+    for why in report["away"].values():
+        out.print(f"[red]{escape(why)}[/red]", highlight=False, soft_wrap=True)
     if report["processes"]:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for name in ("Process", "Pid", "State", "Metrics"):
+        for name in ("Process", "Pid", "State", "Restarts", "Metrics", "Why"):
             table.add_column(name)
         for name, process in report["processes"].items():
-            state = "ready" if process["ready"] else "[red]not ready[/red]"
             port = process["metrics_port"]
             where = f"http://127.0.0.1:{port}/metrics" if port else ""
-            table.add_row(name, str(process["pid"]), state, where)
+            restarts = str(process["restarts"] or "")
+            why = escape(process["why"])
+            table.add_row(name, str(process["pid"]), _state(process), restarts, where, why)
         out.print(table)
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("Group")
-    table.add_column("Topic")
-    table.add_column("Lag", justify="right")
-    for row in report["lag"]:
-        table.add_row(row["group"], row["topic"], f"{row['records']:,}")
-    out.print(table)
-    _counts(out, "Dead letters", report["dead_letters"])
-    _counts(out, "Outreach", report["outreach"])
+    if "lag" in report:
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        table.add_column("Group")
+        table.add_column("Topic")
+        table.add_column("Lag", justify="right")
+        for row in report["lag"]:
+            table.add_row(row["group"], row["topic"], f"{row['records']:,}")
+        out.print(table)
+    if "touchpoints" in report:
+        _counts(out, "Dead letters", report["dead_letters"])
+        _counts(out, "Outreach", report["outreach"])
 
 
 def show_demo(out: Console, outcome: Outcome) -> None:
@@ -154,6 +162,12 @@ def show_demo(out: Console, outcome: Outcome) -> None:
             soft_wrap=True,
         )
     _counts(out, "\nOutreach before the complaint", outcome.outreach)
+
+
+def _state(process: dict[str, Any]) -> str:
+    if process["ready"]:
+        return "live, ready"
+    return "[red]live, not ready[/red]" if process["live"] else "[red]not live[/red]"
 
 
 def _figure(value: float | None, form: str, unit: str = "") -> str:

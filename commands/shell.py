@@ -36,6 +36,7 @@ from streams.policy import PolicyError
 F = TypeVar("F", bound=Callable[..., Any])
 out: Final = Console()
 err: Final = Console(stderr=True)
+_PATIENCE: Final = 5  # seconds for a database to answer at all
 # Errors whose message is one line for people
 _OURS: Final = (
     AclsRefused,
@@ -111,17 +112,21 @@ def verb(function: F) -> F:
 @contextmanager
 def ledger(settings: Settings) -> Iterator[Client]:
     """A ClickHouse client, closed at the end; refused in one line where we are not served."""
-    client = connect(settings.clickhouse.get_secret_value())
+    url = settings.clickhouse.get_secret_value()
+    first = connect(url, send_receive_timeout=_PATIENCE)
     try:
-        client.execute("SELECT 1")
+        first.execute("SELECT 1")
     except (ClickHouseError, OSError, EOFError) as error:
         if not is_silent(error):
             raise
-        host = settings.clickhouse.get_secret_value().rpartition("@")[2]
+        host = url.rpartition("@")[2]
         raise Refused(
             f"ClickHouse at {host} does not answer: start the stack with `journey up`, "
             "name its folder with --data, or set JOURNEY_CLICKHOUSE"
         ) from error
+    finally:
+        first.disconnect()
+    client = connect(url)
     try:
         yield client
     finally:

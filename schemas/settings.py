@@ -77,7 +77,13 @@ class Settings(BaseModel):
         "worker stops; 1 never stops.",
     )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
-        9464, description="Port of a process's /metrics; 0 picks a free one."
+        9464, description="Port of a process's /metrics, /live and /ready; 0 picks a free one."
+    )
+    metrics_host: str = Field(
+        "127.0.0.1", description="Address that port is opened on; 0.0.0.0 for every one."
+    )
+    stuck_seconds: Annotated[float, Field(ge=3, le=3600)] = Field(
+        30.0, description="A process is stuck when work waits and nothing moves for so long."
     )
 
     def kafka_tls(self) -> ssl.SSLContext | None:

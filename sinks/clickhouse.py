@@ -11,16 +11,22 @@ from sinks.migrate import migrate
 
 DEFAULT_DATABASE: Final = "journey"
 # Options of clickhouse-driver; the URL's own win.
-_OPTIONS: Final = {"compression": "lz4", "connect_timeout": "5", "send_receive_timeout": "60"}
+_OPTIONS: Final[dict[str, object]] = {
+    "compression": "lz4",
+    "connect_timeout": 5,
+    "send_receive_timeout": 60,  # of silence
+    "sync_request_timeout": 5,  # of the ping before each query
+}
 
 
-def connect(url: str, database: str | None = None) -> Client:
+def connect(url: str, database: str | None = None, **defaults: object) -> Client:
     """A client of the URL's database, or of `database`; it connects with its first query.
 
-    A client serves one query at a time: use one per thread.
+    `defaults` replace our options of clickhouse-driver and give way to the URL's own. A client
+    serves one query at a time: use one per thread.
     """
     parts = urlsplit(url)
-    options = urlencode(_OPTIONS | dict(parse_qsl(parts.query)))
+    options = urlencode(_OPTIONS | defaults | dict(parse_qsl(parts.query)))
     path = "/" + (database or parts.path.strip("/") or DEFAULT_DATABASE)
     return Client.from_url(urlunsplit(parts._replace(path=path, query=options)))
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaConnectionError
-from prometheus_client import start_http_server
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from schemas.settings import Settings, SettingsError, load
 from sinks.backlog import Batch, Limits
@@ -24,15 +22,19 @@ from sinks.decode import UndecodableRecord, decode
 from sinks.rows import IDENTITY_MEMBERS, TOPIC_TABLES, TOUCHPOINTS
 from sinks.writer import ClickHouseWriter, Writer, WriterError, WriterUnavailable
 from streams import metrics
-from streams.cluster import SINK
+from streams.cluster import SINK, BrokerUnavailable
+from streams.core.progress import Lane
 from streams.memory import collect_less
-from streams.security import client_options, why_unreachable
+from streams.probes import KAFKA, Probes, ask_broker, describe
+from streams.retry import backoff
+from streams.security import client_options, refusal
 
 # How long a fetch may wait: with nothing held, during an insert, and with all paused.
 _QUIET: Final = 0.2
 _INSERTING: Final = 0.02
 _PAUSED: Final = 0.1
-_LONGEST_BACKOFF: Final = 10.0
+_END_SECONDS: Final = 10.0  # of the batch under way, once the sink is to stop
+CLICKHOUSE: Final = "clickhouse"
 # Pause after a reload of the identities: a multiple of its duration, and seconds at least.
 _RELOAD_SHARE: Final = 20
 _RELOAD_PAUSE: Final = 0.5
@@ -46,11 +48,18 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
     """
 
     def __init__(
-        self, consumer: AIOKafkaConsumer, writer: Writer, limits: Limits | None = None
+        self,
+        consumer: AIOKafkaConsumer,
+        writer: Writer,
+        limits: Limits | None = None,
+        probes: Probes | None = None,
     ) -> None:
         self.assigned = asyncio.Event()
         self._consumer = consumer
         self._writer = writer
+        self._probes = probes or Probes(stuck_seconds=30.0)
+        self._writing = False
+        self._written = 0  # batches
         self._limits = limits or Limits()
         self._backlog = Batch()
         self._began = 0.0  # when the last batch began, by the monotonic clock
@@ -76,15 +85,36 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
                 task = asyncio.create_task(self._deliver(self._take(now), stop))
             elif task is None and self._stale and now >= self._reload_after:
                 task = asyncio.create_task(self._reload())
-        if task is not None:
-            await task
-        if self._backlog.rows:
-            await self._deliver(self._take(time.monotonic()), stop)
+        with suppress(TimeoutError):  # what is not committed by then is read again
+            async with asyncio.timeout(_END_SECONDS):
+                if task is not None:
+                    await task
+                if self._backlog.rows:
+                    await self._deliver(self._take(time.monotonic()), stop)
 
     @property
     def held(self) -> int:
         """Records read and not yet given to the writer."""
         return self._backlog.rows
+
+    def look(self) -> tuple[Mapping[str, Lane], Mapping[str, str]]:
+        """What waits and what moved, and what there is to do before the sink is ready.
+
+        A partition may wait unread while the backlog is full: then the writer has to move.
+        """
+        full = self._backlog.is_full(self._limits)
+        lanes = {"writer": Lane(self._writing or self._backlog.rows > 0, self._written)}
+        subscription = self._consumer._subscription.subscription
+        assignment = subscription.assignment if subscription else None
+        if assignment is None:
+            lanes["group"] = Lane(waiting=True, mark=self._revocations)
+            return lanes, {"group": "has not given partitions"}
+        for tp in assignment.tps:
+            state = assignment.state_value(tp)
+            position = state.position if state.has_valid_position else None
+            read = position is not None and state.highwater == position
+            lanes[f"{tp.topic} {tp.partition}"] = Lane(not (read or full), position)
+        return lanes, {}
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Let the insert under way commit, and forget the rest: its next owner reads it again."""
@@ -130,25 +160,34 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         is read again.
         """
         revocations = self._revocations
-        for attempt in count():
-            async with self._at_work:
-                if revocations != self._revocations:
+        self._writing = True
+        try:
+            for attempt in count():
+                async with self._at_work:
+                    if revocations != self._revocations:
+                        return
+                    pause = await self._try(batch, attempt)
+                if pause is None or stop.is_set():
                     return
-                try:
-                    await asyncio.to_thread(write, batch, self._writer)
-                except WriterUnavailable as error:
-                    pause = error.retry_after + backoff(attempt)
-                    log.warning("%s; trying again in %.1f s", error, pause)
-                else:
-                    self._stale |= any(
-                        TOPIC_TABLES[topic] is IDENTITY_MEMBERS for topic in batch.records
-                    )
-                    await self._commit(batch)
-                    return
-            if stop.is_set():
-                return
-            with suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), pause)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), pause)
+        finally:
+            self._writing = False
+
+    async def _try(self, batch: Batch, attempt: int) -> float | None:
+        """Write and commit; where the writer is unavailable, the seconds before the next try."""
+        try:
+            await asyncio.to_thread(write, batch, self._writer)
+        except WriterUnavailable as error:
+            pause = error.retry_after + backoff(attempt)
+            log.warning("%s; trying again in %.1f s", error, pause)
+            self._probes.away(CLICKHOUSE, error.reason)
+            return pause
+        self._probes.back(CLICKHOUSE)
+        self._stale |= any(TOPIC_TABLES[topic] is IDENTITY_MEMBERS for topic in batch.records)
+        await self._commit(batch)
+        self._written += 1
+        return None
 
     async def _commit(self, batch: Batch) -> None:
         owned = self._consumer.assignment()
@@ -194,15 +233,64 @@ def write(batch: Batch, writer: Writer) -> None:
             )
 
 
-def backoff(attempt: int) -> float:
-    """Seconds before another try, drawn from 0 to 0.2, 0.4, … 10 (full jitter, Brooker 2015)."""
-    return random.uniform(0, min(_LONGEST_BACKOFF, 0.2 * 2 ** min(attempt, 10)))  # noqa: S311
+async def serve(settings: Settings, stop: asyncio.Event, probes: Probes, address: str) -> None:
+    """Run the sink of these settings until `stop`; waits for Kafka where it is away.
+
+    Raises BrokerUnavailable where Kafka answers and would not have us.
+    """
+    url = settings.clickhouse.get_secret_value()
+    # Silence must be an outage before it counts as being stuck.
+    writer = ClickHouseWriter(connect(url, send_receive_timeout=settings.stuck_seconds / 2))
+    consumer, sink = await _join(settings, stop, probes, writer)
+    tasks = [
+        asyncio.create_task(work)
+        for work in (
+            probes.observe(sink.look),
+            probes.reach(lambda: ask_broker(consumer._client)),
+            _announce(sink, address),
+        )
+    ]
+    try:
+        await sink.run(stop)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await consumer.stop()
+        writer.close()
 
 
-async def serve(settings: Settings, stop: asyncio.Event, metrics_port: int) -> None:
-    """Run the sink of these settings until `stop`. Raises KafkaConnectionError at the start."""
-    writer = ClickHouseWriter(connect(settings.clickhouse.get_secret_value()))
-    consumer = AIOKafkaConsumer(
+async def _join(
+    settings: Settings, stop: asyncio.Event, probes: Probes, writer: Writer
+) -> tuple[AIOKafkaConsumer, Sink]:
+    """A consumer that has found the cluster, or has not when it is to stop."""
+    starting = asyncio.create_task(probes.observe(lambda: ({}, {"group": "is not joined yet"})))
+    try:
+        for attempt in count():
+            consumer = _consumer(settings)
+            sink = Sink(consumer, writer, probes=probes)
+            consumer.subscribe(list(TOPIC_TABLES), listener=sink)
+            try:
+                await consumer.start()
+            except KafkaError as error:
+                await consumer.stop()
+                refused = await asyncio.to_thread(refusal, settings)
+                if refused is not None:
+                    raise BrokerUnavailable(refused) from error
+                probes.away(KAFKA, describe(error))
+            else:
+                probes.back(KAFKA)
+                break
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), backoff(attempt))
+            if stop.is_set():
+                break
+        return consumer, sink
+    finally:
+        starting.cancel()
+
+
+def _consumer(settings: Settings) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
         bootstrap_servers=settings.kafka,
         group_id=SINK,
         enable_auto_commit=False,
@@ -211,53 +299,43 @@ async def serve(settings: Settings, stop: asyncio.Event, metrics_port: int) -> N
         session_timeout_ms=6_000,
         rebalance_timeout_ms=6_000,
         heartbeat_interval_ms=1_000,
+        request_timeout_ms=15_000,  # a connection that is silent for so long is a dead one
         fetch_max_wait_ms=250,
         max_partition_fetch_bytes=4 << 20,
         metadata_max_age_ms=5_000,  # a broker just come up may not know its topics: ask again soon
         **client_options(settings),
     )
-    sink = Sink(consumer, writer)
-    consumer.subscribe(list(TOPIC_TABLES), listener=sink)
-    announcement = asyncio.create_task(_announce(sink, metrics_port))
-    try:
-        await consumer.start()
-        await sink.run(stop)
-    finally:
-        announcement.cancel()
-        await consumer.stop()
-        writer.close()
 
 
-async def _announce(sink: Sink, metrics_port: int) -> None:
+async def _announce(sink: Sink, address: str) -> None:
     await sink.assigned.wait()
-    print(f"sink ready, metrics on 127.0.0.1:{metrics_port}", flush=True)
+    print(f"sink ready, metrics on {address}", flush=True)
 
 
-async def _run(settings: Settings, metrics_port: int) -> None:
+async def _run(settings: Settings, probes: Probes, address: str) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    await serve(settings, stop, metrics_port)
+    await serve(settings, stop, probes, address)
 
 
 def main() -> int:
     """Run the sink until SIGTERM: 0; 1 where it had to stop by itself, 2 for bad settings."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.WARNING)
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # we say what it says in one line
+    for noisy in ("aiokafka", "clickhouse_driver", "kafka"):  # an outage is told once, by us
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         settings = load()
+        probes = Probes(settings.stuck_seconds)
+        address = probes.serve(settings)
     except SettingsError as error:
         print(f"sink: {error}", file=sys.stderr)
         return 2
     collect_less()
-    server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1")
     try:
-        asyncio.run(_run(settings, server.server_port))
-    except KafkaConnectionError:
-        fault = why_unreachable(settings)
-    except (UndecodableRecord, WriterError) as error:
+        asyncio.run(_run(settings, probes, address))
+    except (BrokerUnavailable, UndecodableRecord, WriterError) as error:
         fault = str(error)
     else:
         return 0

@@ -64,13 +64,17 @@ class WriterError(Exception):
 
 
 class WriterUnavailable(WriterError):
-    """The database cannot take rows now; the same rows may be tried after `retry_after` seconds."""
+    """The database cannot take rows now; the same rows may be tried after `retry_after` seconds.
+
+    `reason` is the error's kind, without what a server quotes of rows.
+    """
 
     kind = "unavailable"
 
-    def __init__(self, message: str, retry_after: float = 0.0) -> None:
+    def __init__(self, message: str, retry_after: float = 0.0, reason: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.reason = reason or message
 
 
 class SchemaDrift(WriterError):
@@ -79,7 +83,7 @@ class SchemaDrift(WriterError):
     kind = "drift"
 
     def __init__(self, table: str, column: str, fault: str) -> None:
-        super().__init__(f"{table}.{column} {fault}: run `journey migrate`, or undo the change")
+        super().__init__(f"{table}.{column} {fault}: run `journey setup`, or undo the change")
         self.table = table
         self.column = column
 
@@ -142,7 +146,7 @@ class ClickHouseWriter:
         try:
             self._client.execute("SYSTEM RELOAD DICTIONARY customer_of")
         except (*_BROKEN, ServerException) as error:
-            raise WriterUnavailable(f"customer_of: {_line(error)}") from error
+            raise _unavailable("customer_of", error) from error
 
     def close(self) -> None:
         self._client.disconnect()
@@ -160,15 +164,15 @@ class ClickHouseWriter:
     def _explained(self, table: Table, error: Exception) -> WriterError:
         if isinstance(error, _BROKEN):
             self._client.disconnect()
-            return WriterUnavailable(f"{table.name}: {_line(error)}")
+            return _unavailable(table.name, error)
         if isinstance(error, ServerException) and error.code in _TRANSIENT:
-            return WriterUnavailable(f"{table.name}: {_line(error)}", _OVERLOADED_SECONDS)
+            return _unavailable(table.name, error, _OVERLOADED_SECONDS)
         try:
             self._verify(table)
         except SchemaDrift as drift:
             return drift
         except (*_BROKEN, ServerException) as second:
-            return WriterUnavailable(f"{table.name}: {_line(second)}")
+            return _unavailable(table.name, second)
         return InsertRefused(table.name, _line(error))
 
 
@@ -194,6 +198,14 @@ class MemoryWriter:
 
     def close(self) -> None:
         return None
+
+
+def _unavailable(what: str, error: Exception, retry_after: float = 0.0) -> WriterUnavailable:
+    reason = type(error).__name__
+    if isinstance(error, ServerException):
+        name = next((n for n, code in vars(ErrorCodes).items() if code == error.code), "")
+        reason = f"{error.code} {name}".strip()
+    return WriterUnavailable(f"{what}: {_line(error)}", retry_after, reason)
 
 
 def _line(error: BaseException) -> str:

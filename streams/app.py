@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import faust
 import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from faust.types import TP
-from prometheus_client import start_http_server
 from yarl import URL
 
 from schemas import topics
@@ -27,19 +30,31 @@ from schemas.state import AnchorState
 from streams import metrics
 from streams.agents import identity, resolve, stitch
 from streams.changelog import Partitions, replay, tail
-from streams.cluster import WORKERS, BrokerUnavailable, administer
+from streams.cluster import WORKERS, BrokerUnavailable
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
-from streams.delivery import Outgoing, connect, deliver
+from streams.core.progress import Lane
+from streams.delivery import (
+    SESSION_SECONDS,
+    Outgoing,
+    OwnershipLost,
+    connect,
+    deliver_while_owned,
+)
 from streams.memory import collect_less
+from streams.outage import patiently
 from streams.policy import PolicyError, load_policy
-from streams.security import client_options
-from streams.transport import Chunk, ChunkTransport, credentials
+from streams.probes import KAFKA, Probes, ask_broker, describe
+from streams.retry import backoff
+from streams.security import client_options, refusal
+from streams.transport import Chunk, ChunkConsumer, ChunkTransport, credentials
 
 SWEEP_SECONDS = 60.0
+_END_SECONDS = 20.0  # a worker that crashed has so long to end in order
+_BUFFERED_CHUNKS = 32  # of an agent; a chunk is at most a fetch of 1 MiB
 log = logging.getLogger("journey.worker")
 
 
@@ -48,17 +63,42 @@ class Worker:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.probes = Probes(settings.stuck_seconds)
         self.identity_key = settings.identity_key_bytes()
+        self.app: faust.App
         self.producer: AIOKafkaProducer
         self._connections = AsyncExitStack()
         self.own = own_identifiers(settings.own_contacts, self.identity_key, settings.phone_region)
         self.partitions = 0
-        self.anchors = Partitions(self._load_anchors)
-        self.identities = Partitions(self._load_identities)
-        self.customers = Partitions(self._load_customers)
-        self.verdicts = Partitions(self._load_verdicts)
+        self.anchors = Partitions(patiently(self._load_anchors, self.probes))
+        self.identities = Partitions(patiently(self._load_identities, self.probes))
+        self.customers = Partitions(patiently(self._load_customers, self.probes))
+        self.verdicts = Partitions(patiently(self._load_verdicts, self.probes))
         self.excess: TooManyDeadLetters | None = None  # what this worker stopped at
+        self.generations = 0  # times that partitions were assigned
+        self.done: dict[TP, int] = {}  # last offset finished
         self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file))
+
+    async def reach_broker(self) -> None:
+        """Return once the broker answers, however long it is away.
+
+        Raises BrokerUnavailable where it answers and would not have us.
+        """
+        looking = asyncio.create_task(self.probes.observe(self.look))
+        try:
+            for attempt in count():
+                try:
+                    async with connect(self.settings):
+                        break
+                except KafkaError as error:
+                    refused = await asyncio.to_thread(refusal, self.settings)
+                    if refused is not None:
+                        raise BrokerUnavailable(refused) from error
+                    self.probes.away(KAFKA, describe(error))
+                await asyncio.sleep(backoff(attempt))
+            self.probes.back(KAFKA)
+        finally:
+            looking.cancel()
 
     async def start(self) -> None:
         """Connect the producer; raises KafkaConnectionError where the broker is away."""
@@ -70,8 +110,34 @@ class Worker:
         await self._connections.aclose()
 
     async def deliver(self, records: list[Outgoing]) -> None:
-        """Send and wait for the broker's acknowledgement."""
-        await deliver(self.producer, records)
+        """Send and wait for the broker's acknowledgement, also through an outage of the broker.
+
+        Raises OwnershipLost where our partitions may have another owner since.
+        """
+        consumer: ChunkConsumer = self.app.consumer
+        await deliver_while_owned(self.producer, records, consumer.membership(), self.probes)
+
+    def look(self) -> tuple[Mapping[str, Lane], Mapping[str, str]]:
+        """What waits and what moved, and what there is to do before the worker is ready."""
+        if not self.generations:
+            return {"group": Lane(waiting=True, mark=0)}, {"group": "has not given partitions yet"}
+        consumer: ChunkConsumer = self.app.consumer
+        consumer.beat()
+        loaded = metrics.count_of(metrics.RECOVERED)
+        lanes = {
+            "consumer thread": Lane(waiting=True, mark=consumer.beats),
+            "group": Lane(waiting=self.app.rebalancing, mark=(self.generations, loaded)),
+        } | {
+            f"{tp.topic} {tp.partition}": Lane(waiting, (position, self.done.get(tp), loaded))
+            for tp, (waiting, position) in consumer.waiting().items()
+        }
+        held = (self.anchors, self.identities, self.customers, self.verdicts)
+        loading = sum(len(of.loading) for of in held)
+        unready = {
+            **({"group": "is assigning partitions"} if self.app.rebalancing else {}),
+            **({"state": f"of {loading} partitions is being read"} if loading else {}),
+        }
+        return lanes, unready
 
     async def on_touchpoints(self, chunk: Chunk) -> None:
         """One chunk of `touchpoints` or `identity.members`: both change the same states."""
@@ -112,11 +178,15 @@ class Worker:
         for tp in assigned:
             if tp.topic == topics.PARTS.name:
                 customers = await self.customers.get(tp.partition)
-                await stitch.sweep(self.stitch, customers, tp.partition, _now_ms())
+                try:
+                    await stitch.sweep(self.stitch, customers, tp.partition, _now_ms())
+                except OwnershipLost:  # its new owner sweeps
+                    return
 
     def revoke(self, revoked: Iterable[TP]) -> None:
         """Forget the state of partitions that may have another owner now."""
         for tp in revoked:
+            self.done.pop(tp, None)
             if tp.topic == topics.TOUCHPOINTS.name:
                 self.anchors.drop(tp.partition)
                 self.verdicts.drop(tp.partition)
@@ -175,6 +245,7 @@ class Worker:
             bootstrap_servers=self.settings.kafka,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            request_timeout_ms=10_000,
             max_partition_fetch_bytes=4 * 1024 * 1024,
             **client_options(self.settings),
         )
@@ -199,14 +270,17 @@ def build(settings: Settings, worker: Worker) -> faust.App:
         web_enabled=False,
         stream_wait_empty=True,
         broker_commit_interval=0.5,
-        broker_session_timeout=6.0,
+        broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=1.0,
         broker_rebalance_timeout=4.0,
+        broker_request_timeout=15.0,  # a connection that is silent for so long is a dead one
         consumer_max_fetch_size=1024 * 1024,
         # A broker that has just come up may not know its topics yet: a client then forgets them,
         # and a leader of the group assigns nothing to anybody until it asks again.
         consumer_metadata_max_age_ms=5_000,
+        stream_buffer_maxsize=_BUFFERED_CHUNKS,
     )
+    worker.app = app
     app.transport = ChunkTransport([url], app)
 
     @app.on_before_configured.connect  # type: ignore[untyped-decorator]
@@ -218,14 +292,15 @@ def build(settings: Settings, worker: Worker) -> faust.App:
         held = Counter(tp.topic for tp in assigned)
         for topic in topics.TOPICS:
             metrics.ASSIGNED.labels(topic.name).set(held[topic.name])
+        worker.generations += 1
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def _revoked(_app: faust.App, revoked: Iterable[TP], **_: Any) -> None:
         worker.revoke(revoked)
 
-    _agent(app, "resolve", worker.on_touchpoints, topics.TOUCHPOINTS, topics.MEMBERS)
-    _agent(app, "identity", worker.on_links, topics.LINKS)
-    _agent(app, "stitch", worker.on_parts, topics.PARTS)
+    _agent(worker, "resolve", worker.on_touchpoints, topics.TOUCHPOINTS, topics.MEMBERS)
+    _agent(worker, "identity", worker.on_links, topics.LINKS)
+    _agent(worker, "stitch", worker.on_parts, topics.PARTS)
 
     @app.timer(SWEEP_SECONDS)  # type: ignore[untyped-decorator]
     async def _sweep(*_: Any) -> None:
@@ -235,11 +310,12 @@ def build(settings: Settings, worker: Worker) -> faust.App:
 
 
 def _agent(
-    app: faust.App,
+    worker: Worker,
     name: str,
     handle: Callable[[Chunk], Awaitable[None]],
     *sources: topics.Topic,
 ) -> None:
+    app = worker.app
     topic = app.topic(
         *(source.name for source in sources), key_serializer="raw", value_serializer="raw"
     )
@@ -252,16 +328,25 @@ def _agent(
                     await handle(chunk)
             except TooManyDeadLetters as excess:
                 logging.disable()  # Faust's account of a crash: the one line at the end says it
+                _end_within(_END_SECONDS)
                 await app.crash(excess)
                 raise
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
                 # Without this Faust would restart the agent after the chunk and lose it.
-                log.exception("agent %s stops the worker", name)
+                task = asyncio.current_task()
+                if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
+                    raise  # Faust stops us; otherwise what we waited for was cancelled
+                if isinstance(error, OwnershipLost):
+                    log.warning("agent %s stops the worker: %s", name, OwnershipLost.__doc__)
+                else:
+                    log.exception("agent %s stops the worker", name)
+                _end_within(_END_SECONDS)
                 await app.crash(error)
                 raise
             metrics.RECORDS.labels(name).inc(len(chunk))
             last = chunk[-1]
             metrics.OFFSET.labels(last.topic, str(last.partition)).set(last.offset)
+            worker.done[event.message.tp] = last.offset
             event.ack()
 
     app.agent(topic, name=name)(run)
@@ -271,34 +356,47 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def _end_within(seconds: float) -> None:
+    """End the process after that, where an orderly end waits for a broker that is away."""
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
 def main() -> int:
     """Run a worker until it is told to stop.
 
-    Exit code 1 without Kafka or after a crash, 2 for bad settings, 3 where dead letters were over
-    the limit.
+    Exit code 1 after a crash or where Kafka would not have us, 2 for bad settings, 3 where dead
+    letters were over the limit.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)  # we say what it says in one line
+    for noisy in ("aiokafka", "kafka"):  # an outage is told once, by us
+        logging.getLogger(noisy).setLevel(logging.CRITICAL)
     try:
         settings = load()
         worker = Worker(settings)
+        address = worker.probes.serve(settings)
     except (SettingsError, PolicyError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
+    print(f"metrics on {address}", flush=True)
+    # Faust would tell of a broker that is away, or refuses us, in a traceback.
+    loop = asyncio.new_event_loop()
     try:
-        with administer(settings):
-            pass  # Faust would tell of a broker that is away, or refuses us, in a traceback
+        loop.run_until_complete(worker.reach_broker())
     except BrokerUnavailable as error:
         print(f"worker: {error}", file=sys.stderr)
         return 1
+    finally:
+        loop.close()
     app = build(settings, worker)
     collect_less()
-    server, _ = start_http_server(settings.metrics_port, addr="127.0.0.1")
-    print(f"metrics on 127.0.0.1:{server.server_port}", flush=True)
 
     class _Main(faust.Worker):  # type: ignore[misc]
         async def on_start(self) -> None:
+            self.add_future(worker.probes.observe(worker.look))
             await worker.start()
+            self.add_future(worker.probes.reach(lambda: ask_broker(worker.producer.client)))
             await super().on_start()
 
         async def on_shutdown(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from streams import metrics
 from streams.transport import Record
 
 S = TypeVar("S")
@@ -33,6 +34,7 @@ async def replay(
             end = min(end, before)
         while await consumer.position(tp) < end:
             fetched = await consumer.getmany(tp, timeout_ms=1000)
+            metrics.RECOVERED.inc(len(fetched.get(tp, ())))
             for record in fetched.get(tp, ()):
                 if before is None or record.offset < before:
                     yield record
@@ -72,6 +74,11 @@ class Partitions(Generic[S]):
             load = self._loads[partition] = asyncio.ensure_future(self._load(partition, before))
             load.add_done_callback(lambda done: self._forget_failed(partition, done))
         return await asyncio.shield(load)
+
+    @property
+    def loading(self) -> set[int]:
+        """Partitions whose state is being read."""
+        return {partition for partition, load in self._loads.items() if not load.done()}
 
     def drop(self, partition: int) -> None:
         """Forget a partition that was revoked, also where its state is still being loaded."""

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from functools import lru_cache
-from typing import Final, NamedTuple
+from itertools import count
+from typing import Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 
 from schemas.settings import Settings
+from streams.outage import Outage, is_transient
+from streams.retry import backoff
 from streams.security import client_options
 
 MAX_BATCH: Final = 900_000  # bytes; below Kafka's default message.max.bytes
+SESSION_SECONDS: Final = 6.0  # a member not heard of for so long loses its partitions
+# Together no longer than a session: so a record is sent while nobody else can own its partition.
+_CONFIRMED_SECONDS: Final = 2.0  # since the broker called us a member; heartbeats are one apart
+_SEND_SECONDS: Final = 4.0  # from then on
 
 
 class Outgoing(NamedTuple):
@@ -29,6 +37,23 @@ class Outgoing(NamedTuple):
 
 class RecordTooLarge(Exception):
     """A record does not fit a batch of its own; names the topic and the size in bytes."""
+
+
+class OwnershipLost(Exception):
+    """While the broker was away it gave our partitions to others: our state of them is old."""
+
+
+class Membership(Protocol):
+    """What the broker says of our part in the group; `streams.transport` has the real one."""
+
+    def age(self) -> float:
+        """Seconds since it was confirmed."""
+
+    async def confirm(self) -> bool | None:
+        """Whether it holds; None where the broker does not answer."""
+
+
+DELIVERY: Final = "kafka_delivery"
 
 
 @lru_cache(maxsize=1 << 18)
@@ -51,6 +76,7 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         max_batch_size=MAX_BATCH,
         max_request_size=2 * MAX_BATCH,
         **client_options(settings),
+        request_timeout_ms=round(_SEND_SECONDS * 1000),
     )
     await producer.start()
     try:
@@ -74,6 +100,43 @@ async def deliver(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> No
     for result in await asyncio.gather(*sent, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
+
+
+async def deliver_while_owned(
+    producer: AIOKafkaProducer,
+    records: Collection[Outgoing],
+    membership: Membership,
+    outage: Outage,
+) -> None:
+    """`deliver`, again until the broker takes the records, as long as our partitions are ours.
+
+    The broker must have called us a member moments before, for a record sent by a former owner
+    would replace its successor's. Raises OwnershipLost, and at once what no further try would mend.
+    """
+    for attempt in count():
+        if membership.age() > _CONFIRMED_SECONDS and not await _still(membership):
+            outage.back(DELIVERY)
+            raise OwnershipLost
+        try:
+            await deliver(producer, records)
+        except KafkaError as error:
+            if not is_transient(error):
+                raise
+            outage.away(DELIVERY, type(error).__name__)
+        else:
+            outage.back(DELIVERY)
+            return
+        await asyncio.sleep(backoff(attempt))
+
+
+async def _still(membership: Membership) -> bool:
+    """What the broker answers, however long it takes."""
+    for attempt in count():
+        answer = await membership.confirm()
+        if answer is not None:
+            return answer
+        await asyncio.sleep(backoff(attempt))
+    raise AssertionError
 
 
 async def _deliver_partition(

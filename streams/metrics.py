@@ -58,6 +58,11 @@ class BulkHistogram(Collector):
         yield family
 
 
+def count_of(counter: Counter) -> float:
+    """What a counter without labels stands at."""
+    return float(next(iter(counter.collect())).samples[0].value)
+
+
 class Counted(Protocol):
     """What holds a part of a gauge: label values -> count."""
 
@@ -110,6 +115,11 @@ CHUNK_SECONDS: Final = Histogram(
 OFFSET: Final = Gauge("journey_offset", "Last offset finished.", ["topic", "partition"])
 # Partitions this worker owns, by topic
 ASSIGNED: Final = Gauge("journey_assigned_partitions", "Partitions owned.", ["topic"])
+# Records of changelogs read to recover state
+RECOVERED: Final = Counter("journey_recovered_records_total", "Changelog records read.")
+# Whether the last attempt to reach a dependency failed: clickhouse, kafka, and kafka_delivery or
+# kafka_recovery where writing or reading does not come through although a broker answers
+OUTAGE: Final = Gauge("journey_outage", "1 while a dependency is away.", ["dependency"])
 # Identifiers whose customer changed: merges and splits
 MEMBERS: Final = Counter("journey_members_total", "Identifiers whose customer changed.")
 # Customers evaluated, by what made it necessary

@@ -41,7 +41,12 @@ def why_unreachable(settings: Settings) -> str:
 
     Clients only say that they could not bootstrap. Takes up to some seconds, as it tries itself.
     """
-    fault = "does not answer: start one with `journey up`, or set JOURNEY_KAFKA"
+    silence = "does not answer: start one with `journey up`, or set JOURNEY_KAFKA"
+    return refusal(settings) or f"Kafka at {settings.kafka} {silence}"
+
+
+def refusal(settings: Settings) -> str | None:
+    """Why Kafka would not have us, in one line that names the setting; None where it is away."""
     for server in settings.kafka.split(","):
         host, _, port = server.strip().rpartition(":")
         if not port.isdigit():
@@ -51,11 +56,10 @@ def why_unreachable(settings: Settings) -> str:
         except (OSError, OverflowError):
             continue
         with closing(connection):
-            found = _refusal(settings, connection, host, int(port))
-        if found is not None:
-            fault = found
-            break
-    return f"Kafka at {settings.kafka} {fault}"
+            fault = _refusal(settings, connection, host, int(port))
+        if fault is not None:
+            return f"Kafka at {settings.kafka} {fault}"
+    return None
 
 
 def _refusal(settings: Settings, connection: socket.socket, host: str, port: int) -> str | None:
@@ -71,6 +75,8 @@ def _refusal(settings: Settings, connection: socket.socket, host: str, port: int
                 f"has a certificate that is not trusted ({error.verify_message.rstrip('.')}): "
                 f"{_set('CA')} to the CA that signed it, and name the host that is in it"
             )
+        except TimeoutError:
+            return None
         except OSError:
             return f"does not speak TLS: {_set('SECURITY')} to PLAINTEXT or SASL_PLAINTEXT"
     with closing(connection):
@@ -86,6 +92,8 @@ def _refused_login(settings: Settings, connection: socket.socket) -> str | None:
             answer = _ask(connection, _METADATA, struct.pack(">i", 0))
     except ssl.SSLError:
         return f"wants another client certificate: {_set('CERTIFICATE')} to one whose CA it trusts"
+    except TimeoutError:
+        return None
     except OSError:
         if login:
             return f"takes no login: {_set('SECURITY')} to SSL or PLAINTEXT"

@@ -6,7 +6,10 @@ last record's, so that acknowledging it lets Faust commit past all of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import math
+import time
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Final, Protocol
 
 from aiokafka import AIOKafkaConsumer
@@ -50,14 +53,95 @@ _FETCH_WAIT_MS: Final = 50
 class _ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
     """Lets a fetch wait a short time: on Tansu a record that arrives meanwhile does not wake it."""
 
+    confirmed = -math.inf  # when the broker was last asked and called us a member
+
     def _create_worker_consumer(self, transport: driver.Transport) -> AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         return consumer
 
+    async def on_start(self) -> None:
+        """Start, and note from now on when the broker last called us a member of the group."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator
+        ask = coordinator._do_heartbeat
+
+        async def heartbeat() -> bool:
+            asked = time.monotonic()
+            confirmed: bool = await ask()
+            if confirmed:
+                self.confirmed = asked
+            return confirmed
+
+        coordinator._do_heartbeat = heartbeat
+
+
+class Membership:
+    """Our membership in one generation of the group: partitions are ours as long as it holds."""
+
+    def __init__(self, thread: _ChunkThread, generation: int) -> None:
+        self._thread, self._generation = thread, generation
+
+    def age(self) -> float:
+        """Seconds since the broker confirmed it last; infinite where it is over."""
+        return time.monotonic() - self._thread.confirmed if self._holds() else math.inf
+
+    async def confirm(self) -> bool | None:
+        """Ask the broker: whether it holds, None where there is no answer."""
+        asked: Coroutine[Any, Any, bool | None] = self._ask()
+        loop = self._thread.thread_loop
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(asked, loop))
+
+    async def _ask(self) -> bool | None:
+        if self._holds() and await self._thread._ensure_consumer()._coordinator._do_heartbeat():
+            return True
+        return None if self._holds() else False
+
+    def _holds(self) -> bool:
+        generation: int = self._thread._ensure_consumer()._coordinator.generation
+        return generation == self._generation
+
 
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's aiokafka consumer, yielding a chunk where it would yield its records one by one."""
+
+    beats = 0  # times that the loop of the consumer's thread ran for `beat`
+
+    def beat(self) -> None:
+        """Ask the consumer's thread for one more of `beats`."""
+        self._thread.thread_loop.call_soon_threadsafe(self._beat)
+
+    def _beat(self) -> None:
+        self.beats += 1
+
+    def waiting(self) -> Mapping[TP, tuple[bool, int | None]]:
+        """Each partition assigned: whether records wait there, and the next offset to fetch.
+
+        Records wait that were not fetched, or fetched and not acknowledged; also where the broker
+        has not said yet how far the partition goes.
+        """
+        subscription = self._thread._ensure_consumer()._subscription.subscription
+        assignment = subscription.assignment if subscription else None
+        if assignment is None:
+            return {}
+        generation = self.app.consumer_generation_id
+        unacked = {
+            message.tp
+            for message in list(self.unacked)
+            if not message.acked and message.generation_id == generation
+        }
+        found = {}
+        for tp in assignment.tps:
+            state = assignment.state_value(tp)
+            position = state.position if state.has_valid_position else None
+            fetched = position is not None and state.highwater is not None
+            behind = not fetched or state.highwater > position
+            found[TP(tp.topic, tp.partition)] = (behind or tp in unacked, position)
+        return found
+
+    def membership(self) -> Membership:
+        """What the group has made of us until now, to be asked about later."""
+        return Membership(self._thread, self.app.consumer_generation_id)
 
     def _new_consumer_thread(self) -> _ChunkThread:
         return _ChunkThread(self, loop=self.loop, beacon=self.beacon)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x08")
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
@@ -54,13 +56,17 @@ class Process:
             log.seek(self._begins)
             return log.read().decode(errors="replace")
 
+    def last_line(self) -> str:
+        """The last line it has printed since it started."""
+        lines = _TERMINAL_CODES.sub("", self.output()).strip().splitlines()
+        return (lines or ["no output"])[-1].strip()
+
     def wait_until(self, ready: Callable[[], bool], seconds: float) -> None:
         """Poll until ready; StartFailed where it ends before, or takes longer than `seconds`."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self.returncode() is not None:
-                last = (self.output().strip().splitlines() or ["no output"])[-1]
-                raise StartFailed(f"{self.name} ended: {last} (log: {self.log})")
+                raise StartFailed(f"{self.name} ended: {self.last_line()} (log: {self.log})")
             if time.monotonic() > deadline:
                 raise StartFailed(f"{self.name} is not ready after {seconds:.0f} s: see {self.log}")
             time.sleep(0.02)

@@ -1,17 +1,32 @@
-"""Metrics read from the processes' own pages, and added up over them."""
+"""Probes and metrics read from the processes' own pages, the latter added up over them."""
 
 from __future__ import annotations
 
+import json
 import math
+import urllib.error
 import urllib.request
+from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+
+
+def probe(port: int, route: str, seconds: float = 1.0) -> dict[str, Any] | None:
+    """What /live or /ready of a process on this machine tells; None where it does not answer."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{route}", timeout=seconds) as answer:
+            found = json.load(answer)
+    except urllib.error.HTTPError as error:
+        found = json.load(error) if error.code == 503 else None
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
 
 
 def scrape(port: int) -> str:
     """The metrics page of a process on this machine; empty where it does not answer."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
             return str(answer.read().decode())
     except OSError:
         return ""

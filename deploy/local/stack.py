@@ -23,7 +23,8 @@ from pydantic import SecretStr
 from deploy.local import broker, kafka
 from deploy.local.process import Process, StartFailed, free_ports, is_open
 from deploy.local.restore import ledger_size, restore
-from deploy.local.scrape import scrape, total
+from deploy.local.scrape import probe, scrape, total
+from deploy.local.supervision import Restarts
 from schemas.settings import KEY_FILE, PREFIX, STACK_FILE, Settings
 from schemas.topics import TOUCHPOINTS
 from sinks.clickhouse import prepare
@@ -48,7 +49,8 @@ _LOGINS: Final = (
     "kafka_certificate",
     "kafka_key",
 )
-_RESTART_PAUSE: Final = 1.0
+_ASK_EVERY: Final = 2.0  # seconds between two questions to /live
+_STUCK_END_SECONDS: Final = 5.0  # for a part that is stuck to end by itself
 _DRAIN_SECONDS: Final = 60.0
 _RESTORE_SECONDS: Final = 600.0
 
@@ -87,7 +89,9 @@ class Stack:
         )
         self._lock: IO[str] | None = None
         self._parts: dict[str, Process] = {}
-        self.restarts = 0
+        self._restarts = Restarts()
+        self._answered: dict[str, float] = {}  # when a part last answered, or was started
+        self._asked = 0.0
 
     def start(self, fresh: bool, rebuild: bool = False) -> None:
         """Start everything, on an empty folder where `fresh`; returns once touchpoints may come.
@@ -106,37 +110,74 @@ class Stack:
             raise
 
     def watch(self) -> None:
-        """Restart what has died. Where a broker that forgets died, rebuild from the ledger.
+        """End what is stuck and start again what has ended, after a pause that grows.
 
-        Raises StackError where a part does not come up again.
+        Where a broker that forgets died, rebuild from the ledger; raises StackError where that
+        fails.
         """
+        self._end_stuck()
+        now = time.monotonic()
         dead = [name for name, part in self._parts.items() if part.returncode() is not None]
-        if not dead:
-            return
-        self.restarts += 1
         for name in dead:
-            self._report(f"{name} ended with {self._parts[name].returncode()}, restarting", 0, 0)
-        time.sleep(_RESTART_PAUSE)
+            part = self._parts[name]
+            pause = self._restarts.ended(name, part.last_line(), now)
+            if pause is not None:
+                again = f"restarting in {pause:.1f} s"
+                self._report(f"{name} ended with {part.returncode()}, {again}", 0, 0)
+                self._record(ready=True)
+        due = [name for name in dead if self._restarts.is_due(name, now)]
+        if "broker" in dead and self._jars is None:
+            if "broker" in due:
+                self._begin_again()
+        elif due:
+            self._restart(due)
+
+    def _begin_again(self) -> None:
+        self._stop_parts(seconds=3)  # they cannot commit without a broker
         try:
-            if "broker" in dead and self._jars is None:
-                self._stop_parts(seconds=3)  # they cannot commit without a broker
-                self._start()
-            else:
-                self._restart(dead)
+            self._start()
         except StartFailed as error:
             raise StackError(str(error)) from error
 
-    def _restart(self, dead: list[str]) -> None:
-        servers = [name for name in dead if name in {"broker", "clickhouse"}]
+    def _restart(self, due: list[str]) -> None:
+        servers = [name for name in due if name in {"broker", "clickhouse"}]
         for name in servers:
             self._launch(name)
         self._record(ready=True)
         for name in servers:
-            self._wait_for(name)
-        for name in dead:
+            try:
+                self._wait_for(name)
+            except StartFailed as error:
+                self._report(str(error), 0, 0)
+                self._parts[name].stop(seconds=3)  # to be tried again like one that ended
+        for name in due:
             if name not in servers:
                 self._launch(name)
         self._record(ready=True)
+
+    def _end_stuck(self) -> None:
+        """Ask every worker and the sink whether they are live, and end those that are not.
+
+        One that does not answer has as long as one that answers has to move.
+        """
+        if time.monotonic() < self._asked + _ASK_EVERY:
+            return
+        self._asked = time.monotonic()
+        for name, port in self._metrics_ports().items():
+            part = self._parts.get(name)
+            if part is None or part.returncode() is not None:
+                continue
+            told = probe(port, "/live")
+            now = time.monotonic()
+            if told is not None:
+                self._answered[name] = now
+                if not told["live"]:
+                    why = "; ".join(f"{what} {fault}" for what, fault in told["why"].items())
+                    self._report(f"{name} is stuck, ending it: {why}", 0, 0)
+                    part.stop(_STUCK_END_SECONDS)
+            elif now > self._answered[name] + self.settings.stuck_seconds:
+                self._report(f"{name} does not answer, ending it", 0, 0)
+                part.stop(seconds=0)
 
     def stop(self, drain: bool = True) -> None:
         """Stop in order of flow. With `drain`, first let all that was sent reach the ledger."""
@@ -254,7 +295,11 @@ class Stack:
 
     def metrics(self) -> list[str]:
         """The metrics pages of workers and sink."""
-        return [scrape(port) for port in (*self._worker_ports, self._sink_port)]
+        return [scrape(port) for port in self._metrics_ports().values()]
+
+    def _metrics_ports(self) -> dict[str, int]:
+        workers = {f"worker-{n + 1}": port for n, port in enumerate(self._worker_ports)}
+        return {"sink": self._sink_port, **workers}
 
     def _assigned(self) -> int:
         return int(total(self.metrics(), "journey_assigned_partitions", topic=TOUCHPOINTS.name))
@@ -271,12 +316,15 @@ class Stack:
             f"{PREFIX}OWN_CONTACTS": settings.own_contacts,
             f"{PREFIX}DEAD_LETTER_LIMIT": str(settings.dead_letter_limit),
             f"{PREFIX}METRICS_PORT": str(metrics_port),
+            f"{PREFIX}STUCK_SECONDS": str(settings.stuck_seconds),
             f"{PREFIX}IDENTITY_KEY": settings.identity_key_bytes().decode(),
         }
         if settings.health_file is not None:
             environ[f"{PREFIX}HEALTH_FILE"] = str(settings.health_file.absolute())
         log = self._folder / "logs" / f"{name}.log"
         self._parts[name] = Process(name, command, environ, log)
+        self._answered[name] = time.monotonic()
+        self._restarts.started(name, self._answered[name])
 
     def _command(self, name: str) -> tuple[list[str], int]:
         if name == "broker":
@@ -307,10 +355,8 @@ class Stack:
                 "health_file": _path(self.settings.health_file),
             },
             "processes": {name: part.pid for name, part in self._parts.items()},
-            "metrics": {
-                "sink": self._sink_port,
-                **{f"worker-{n + 1}": port for n, port in enumerate(self._worker_ports)},
-            },
+            "metrics": self._metrics_ports(),
+            "restarts": self._restarts.told(time.monotonic()),
         }
         # Others read it at any moment: whole or not at all.
         new = self._folder / f"{STACK_FILE}.new"
@@ -326,7 +372,7 @@ class Stack:
 
 
 def recorded(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Processes of the stack on the data folder: name to pid, metrics port and readiness.
+    """Processes of the stack on the data folder: pid, metrics port, live, ready and why not.
 
     Empty where none is recorded, as on a cluster that something else supervises.
     """
@@ -334,17 +380,36 @@ def recorded(settings: Settings) -> dict[str, dict[str, Any]]:
         found = json.loads((settings.data / STACK_FILE).read_text())
     except FileNotFoundError:
         return {}
-    pages = {name: scrape(port) for name, port in found["metrics"].items()}
-    owned = total(list(pages.values()), "journey_assigned_partitions", topic=TOUCHPOINTS.name)
-    whole = owned >= found["settings"]["partitions"]
+    ports = found.get("metrics", {})
+    pages = [scrape(port) for port in ports.values()]
+    owned = total(pages, "journey_assigned_partitions", topic=TOUCHPOINTS.name)
+    ready = bool(found.get("ready")) and owned >= found["settings"].get("partitions", 0)
     return {
         name: {
             "pid": pid,
-            "metrics_port": found["metrics"].get(name, 0),
-            "ready": found["ready"] and (name not in pages or (bool(pages[name]) and whole)),
+            "metrics_port": ports.get(name, 0),
+            **_standing(ports.get(name), found["restarts"][name], ready),
         }
-        for name, pid in found["processes"].items()
+        for name, pid in found.get("processes", {}).items()
     }
+
+
+def _standing(port: int | None, restarts: dict[str, Any], whole: bool) -> dict[str, Any]:
+    """Whether a process is live and ready, and why not; `whole`: all partitions have an owner."""
+    if "why" in restarts:
+        told = {"live": False, "ready": False, "why": f"ended: {restarts['why']}"}
+    elif port is None:  # a server: its clients tell how it does
+        told = {"live": True, "ready": True, "why": ""}
+    else:
+        asked = probe(port, "/ready")
+        if asked is None:
+            told = {"live": False, "ready": False, "why": "does not answer"}
+        else:
+            why = "; ".join(f"{what} {fault}" for what, fault in asked["why"].items())
+            told = asked | {"why": why}
+            if asked["ready"] and not whole:
+                told |= {"ready": False, "why": "partitions have no owner yet"}
+    return told | {"restarts": restarts["restarts"]}
 
 
 def _path(file: Path | None) -> str | None:

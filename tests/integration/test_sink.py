@@ -22,7 +22,6 @@ from sinks.consumer import Sink
 from sinks.rows import TABLES, TOPIC_TABLES
 from sinks.writer import MemoryWriter, WriterUnavailable
 from streams.cluster import SINK, administer, declare
-from tests.servers import refusing_port
 from tests.sink_records import ONE_OF_EACH, step
 
 pytestmark = pytest.mark.integration
@@ -158,15 +157,7 @@ def test_a_table_without_a_column_stops_the_sink_with_its_name(settings: Setting
     asyncio.run(produce(settings, [("outreach", 0, ONE_OF_EACH["outreach"])]))
     code, said = Process(settings).ended()
     assert code == 1
-    assert "sink: outreach.why does not exist: run `journey migrate`" in said
-
-
-def test_a_broker_that_is_away_is_named(settings: Settings) -> None:
-    with refusing_port() as port:
-        away = settings.model_copy(update={"kafka": f"127.0.0.1:{port}"})
-        code, said = Process(away).ended()
-    assert code == 1
-    assert f"sink: Kafka at 127.0.0.1:{port} does not answer: start one" in said
+    assert "sink: outreach.why does not exist: run `journey setup`" in said
 
 
 @asynccontextmanager

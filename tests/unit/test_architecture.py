@@ -19,10 +19,11 @@ WIRING = {
     *("streams.changelog", "streams.delivery", "streams.metrics", "streams.security"),
     "streams.transport",
 }
+VITALS = {"streams.memory", "streams.outage", "streams.probes", "streams.retry"}
 # Module or package -> what of ours it may import; the longest name that fits decides.
 MAY_IMPORT: dict[str, set[str]] = {
     "schemas": {"schemas"},
-    "streams": {"schemas", "streams.core", "streams.cluster", "streams.policy", *WIRING},
+    "streams": {"schemas", "streams.core", "streams.cluster", "streams.policy", *WIRING, *VITALS},
     "streams.core": {"schemas", "streams.core"},
     "streams.agents": {"schemas", "streams.core", "streams.agents", *WIRING},
     "streams.app": {"schemas", "streams"},
@@ -31,8 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
         "producers",
     },
     "sinks": {
-        *("schemas", "streams.core", "streams.metrics", "streams.cluster", "streams.memory"),
-        *("streams.security", "sinks"),
+        *("schemas", "streams.core", "streams.metrics", "streams.cluster", "streams.security"),
+        *VITALS,
+        "sinks",
     },
     "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
     "privacy": {

@@ -6,12 +6,21 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.errors import InvalidTopicError, RequestTimedOutError
 from aiokafka.partitioner import DefaultPartitioner as AiokafkaPartitioner
 from hypothesis import given
 from hypothesis import strategies as st
 from kafka.partitioner.default import murmur2 as kafka_python_murmur2
 
-from streams.delivery import MAX_BATCH, Outgoing, RecordTooLarge, deliver, partition_of
+from streams.delivery import (
+    MAX_BATCH,
+    Outgoing,
+    OwnershipLost,
+    RecordTooLarge,
+    deliver,
+    deliver_while_owned,
+    partition_of,
+)
 
 # Keys and their partition of 1,000 by murmur2 & 0x7fffffff, as Kafka's own tests have the hash:
 # murmur2("21") = -973932308 and so on (UtilsTest.testMurmur2).
@@ -110,3 +119,76 @@ def test_a_refusal_is_raised_once_nothing_is_under_way() -> None:
     with pytest.raises(OSError, match="t is away"):
         send(broker, [Outgoing("t", 0, b"k", b""), Outgoing("u", 0, b"k", b"")])
     assert broker.acknowledged == 1
+
+
+class Failing(Broker):
+    """Raises those errors, one for each batch, before it takes any."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def _acknowledge(self, topic: str) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        await super()._acknowledge(topic)
+
+
+class Membership:
+    """Unconfirmed for `age` seconds; asked, it gives the answers in turn."""
+
+    def __init__(self, age: float, *answers: bool | None) -> None:
+        self._age, self.answers = age, list(answers)
+
+    def age(self) -> float:
+        return self._age
+
+    async def confirm(self) -> bool | None:
+        return self.answers.pop(0)
+
+
+class Outage:
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def away(self, dependency: str, why: str) -> None:
+        self.told.append(f"{dependency} away: {why}")
+
+    def back(self, dependency: str) -> None:
+        self.told.append(f"{dependency} back")
+
+
+def persist(broker: Broker, membership: Membership) -> list[str]:
+    outage, records = Outage(), [Outgoing("parts", 0, b"k", b"v")]
+    producer: Any = broker
+    asyncio.run(deliver_while_owned(producer, records, membership, outage))
+    return outage.told
+
+
+def test_a_broker_that_fails_is_tried_again_and_the_outage_is_told() -> None:
+    broker = Failing(RequestTimedOutError(), RequestTimedOutError())
+    told = persist(broker, Membership(age=1.0))
+    away = "kafka_delivery away: RequestTimedOutError"
+    assert told == [away, away, "kafka_delivery back"]
+    assert broker.acknowledged == 1
+
+
+def test_an_owner_that_was_not_confirmed_lately_asks_before_it_sends() -> None:
+    broker, membership = Broker(), Membership(3.0, None, True)
+    persist(broker, membership)
+    assert membership.answers == []
+    assert broker.acknowledged == 1
+
+
+def test_a_former_owner_sends_nothing() -> None:
+    broker = Broker()
+    with pytest.raises(OwnershipLost):
+        persist(broker, Membership(3.0, None, False))
+    assert broker.batches == []
+
+
+def test_an_error_that_would_come_again_is_raised_at_once() -> None:
+    broker = Failing(InvalidTopicError())
+    with pytest.raises(InvalidTopicError):
+        persist(broker, Membership(age=1.0))
+    assert len(broker.batches) == 1
