@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint bench lock clean kafka fuzz faults manifests
+.PHONY: demo test lint bench lock clean kafka fuzz faults manifests alerts
 .PHONY: integration integration-kafka integration-tools driver-suite
 
 demo: $(INSTALLED)
@@ -36,6 +36,14 @@ integration-tools:
 	{ command -v clickhouse-client && command -v clickhouse-server; } >/dev/null || \
 	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends \
 	    clickhouse-client clickhouse-server; }
+
+# Every alert rule: a history that fires it and one that does not. promtool is Debian's.
+alerts:
+	command -v promtool >/dev/null || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends prometheus prometheus-alertmanager; }
+	promtool check config deploy/prometheus/prometheus.yaml
+	promtool test rules tests/alerts/*.yaml
+	amtool check-config deploy/alertmanager/alertmanager.yaml
 
 # deploy/'s files against the schemas of Compose, Kubernetes, Strimzi and KEDA; needs Java 21.
 manifests: $(INSTALLED)

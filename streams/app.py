@@ -127,10 +127,14 @@ class Worker:
         lanes = {
             "consumer thread": Lane(waiting=True, mark=consumer.beats),
             "group": Lane(waiting=self.app.rebalancing, mark=(self.generations, loaded)),
-        } | {
-            f"{tp.topic} {tp.partition}": Lane(waiting, (position, self.done.get(tp), loaded))
-            for tp, (waiting, position) in consumer.waiting().items()
         }
+        metrics.LAG.clear()
+        for tp, (waiting, position, end) in consumer.waiting().items():
+            done = self.done.get(tp)
+            lanes[f"{tp.topic} {tp.partition}"] = Lane(waiting, (position, done, loaded))
+            following = position if done is None else done + 1
+            if end is not None and following is not None:
+                metrics.LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - following))
         held = (self.anchors, self.identities, self.customers, self.verdicts)
         loading = sum(len(of.loading) for of in held)
         unready = {

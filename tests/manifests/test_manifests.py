@@ -14,10 +14,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from deploy.kafka.acls import ROLES
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SCHEMAS = Path(os.environ.get("JOURNEY_SCHEMAS", ".schemas"))
 # No registry of ours has the schemas of Altinity's operator: checked by eye only.
-UNCHECKED = {"ClickHouseInstallation", "ClickHouseKeeperInstallation"}
+UNCHECKED = {"ClickHouseInstallation"}
 pytestmark = pytest.mark.manifests
 
 
@@ -108,3 +110,28 @@ def test_files_that_compose_mounts_exist() -> None:
                 assert (DEPLOY / source).exists(), f"{name}: {source}"
             else:
                 assert source in compose["volumes"], f"{name}: {source}"
+
+
+# user in kafka-users.yaml -> the role whose permissions it has
+_USERS = {
+    "journey-producer": "producer",
+    "journey-worker": "worker",
+    "journey-sink": "sink",
+    "journey-admin": "operator",
+}
+
+
+def test_kafka_users_have_what_their_roles_need() -> None:
+    file = DEPLOY / "kubernetes" / "kafka-users.yaml"
+    allowed = {
+        user["metadata"]["name"]: {
+            (operation.lower(), acl["resource"]["type"], acl["resource"]["name"])
+            for acl in user["spec"]["authorization"]["acls"]
+            for operation in acl["operations"]
+        }
+        for user in yaml.safe_load_all(file.read_text())
+    }
+    for name, role in _USERS.items():
+        needed = {(p.operation.replace("_", ""), p.resource, p.name) for p in ROLES[role]}
+        assert allowed[name] == needed
+    assert {operation for operation, _, _ in allowed["journey-scaler"]} == {"describe"}
