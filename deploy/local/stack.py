@@ -360,6 +360,7 @@ class Stack:
         }
         # Others read it at any moment: whole or not at all.
         new = self._folder / f"{STACK_FILE}.new"
+        new.touch(mode=0o600)  # a URL may have a password
         new.write_text(json.dumps(found, indent=2) + "\n")
         new.replace(self._folder / STACK_FILE)
 
