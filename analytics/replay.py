@@ -7,7 +7,7 @@ from typing import Final
 
 from clickhouse_driver import Client
 
-from schemas.outcome import Action, JourneyStep, Link
+from schemas.outcome import Action, JourneyStep, Link, OutreachDecision
 
 _STEPS: Final = """
 SELECT
@@ -25,6 +25,16 @@ _REACHED: Final = """
 SELECT customer, rule, toUnixTimestamp64Milli(max(decided_at))
 FROM outreach
 GROUP BY customer, rule
+"""
+_DECISIONS: Final = """
+SELECT
+    decision_id, customer, rule, toUnixTimestamp64Milli(decided_at), taken, why, health, distress,
+    channel, suppressed_by, detail, holdout, toUnixTimestamp64Milli(due_at),
+    toUnixTimestamp64Milli(expires_at), toUnixTimestamp64Milli(requested_at), account, language,
+    subject, body, ways_out, identifiers
+FROM outreach FINAL
+WHERE decided_at > fromUnixTimestamp64Milli(%(since)s)
+ORDER BY decided_at, decision_id
 """
 _BLOCK: Final = {"max_block_size": 65_536}
 
@@ -54,6 +64,12 @@ def reached(client: Client) -> dict[str, dict[str, int]]:
     for customer, rule, decided_ms in client.execute(_REACHED):
         memory.setdefault(customer, {})[rule] = decided_ms
     return memory
+
+
+def decisions(client: Client, since_ms: int) -> Iterator[OutreachDecision]:
+    """Decisions on outreach made after a moment, in order of time."""
+    for row in client.execute_iter(_DECISIONS, {"since": since_ms}, settings=_BLOCK):
+        yield OutreachDecision(*row)
 
 
 def forget_state(client: Client) -> None:

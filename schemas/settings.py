@@ -76,6 +76,9 @@ class Settings(BaseModel):
         description="Share of dead letters among a partition's last 1,000 records over which a "
         "worker stops; 1 never stops.",
     )
+    rules_file: Path | None = Field(
+        None, description="Rules of outreach and their guard, in YAML; see docs/outreach.md."
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464, description="Port of a process's /metrics, /live and /ready; 0 picks a free one."
     )

@@ -28,10 +28,11 @@ from schemas.decode import decode
 from schemas.settings import Settings, SettingsError, load
 from schemas.state import AnchorState
 from streams import metrics
-from streams.agents import identity, resolve, stitch
+from streams.agents import guard, identity, resolve, stitch
 from streams.changelog import Partitions, replay, tail
 from streams.cluster import WORKERS, BrokerUnavailable
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
+from streams.core.guard import Guard
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
 from streams.core.identity import Identities
@@ -49,6 +50,7 @@ from streams.outage import patiently
 from streams.policy import PolicyError, load_policy
 from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.retry import backoff
+from streams.rules import RulesError, load_rules
 from streams.security import client_options, refusal
 from streams.transport import Chunk, ChunkConsumer, ChunkTransport, credentials
 
@@ -77,7 +79,9 @@ class Worker:
         self.excess: TooManyDeadLetters | None = None  # what this worker stopped at
         self.generations = 0  # times that partitions were assigned
         self.done: dict[TP, int] = {}  # last offset finished
-        self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file))
+        self.guards = Partitions(patiently(self._load_guard, self.probes))
+        self.ruleset = load_rules(settings.rules_file)
+        self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file), self.ruleset)
 
     async def reach_broker(self) -> None:
         """Return once the broker answers, however long it is away.
@@ -131,7 +135,7 @@ class Worker:
             f"{tp.topic} {tp.partition}": Lane(waiting, (position, self.done.get(tp), loaded))
             for tp, (waiting, position) in consumer.waiting().items()
         }
-        held = (self.anchors, self.identities, self.customers, self.verdicts)
+        held = (self.anchors, self.identities, self.customers, self.verdicts, self.guards)
         loading = sum(len(of.loading) for of in held)
         unready = {
             **({"group": "is assigning partitions"} if self.app.rebalancing else {}),
@@ -173,14 +177,27 @@ class Worker:
         customers = await self.customers.get(partition)
         await stitch.stitch(self.stitch, customers, partition, self.partitions, chunk, _now_ms())
 
+    async def on_requests(self, chunk: Chunk) -> None:
+        """One chunk of `outreach.requests`."""
+        partition = chunk[0].partition
+        await guard.decide(
+            self.deliver, await self.guards.get(partition), partition, chunk, _now_ms()
+        )
+
     async def sweep(self, assigned: Iterable[TP]) -> None:
-        """Look at the customers of the partitions assigned whose health may have decayed."""
+        """Look at customers whose health may have decayed, and drop decisions that are too old."""
         for tp in assigned:
             if tp.topic == topics.PARTS.name:
                 customers = await self.customers.get(tp.partition)
                 try:
                     await stitch.sweep(self.stitch, customers, tp.partition, _now_ms())
                 except OwnershipLost:  # its new owner sweeps
+                    return
+            elif tp.topic == topics.REQUESTS.name:
+                decided = await self.guards.get(tp.partition)
+                try:
+                    await guard.sweep(self.deliver, decided, tp.partition, _now_ms())
+                except OwnershipLost:
                     return
 
     def revoke(self, revoked: Iterable[TP]) -> None:
@@ -196,6 +213,8 @@ class Worker:
                 self.identities.drop(tp.partition)
             elif tp.topic == topics.PARTS.name:
                 self.customers.drop(tp.partition)
+            elif tp.topic == topics.REQUESTS.name:
+                self.guards.drop(tp.partition)
 
     async def _load_anchors(self, partition: int, _before: int | None) -> dict[str, AnchorState]:
         decode = msgspec.json.Decoder(AnchorState).decode
@@ -238,6 +257,13 @@ class Worker:
                 async for record in tail(self._consumer, name, partition, before, WINDOW)
             ]
         )
+
+    async def _load_guard(self, partition: int, _before: int | None) -> Guard:
+        found = Guard(self.ruleset)
+        async for record in replay(self._consumer, topics.OUTREACH.name, partition):
+            if record.value is not None:
+                found.remember(guard.decode_decision(record.value))
+        return found
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -301,6 +327,7 @@ def build(settings: Settings, worker: Worker) -> faust.App:
     _agent(worker, "resolve", worker.on_touchpoints, topics.TOUCHPOINTS, topics.MEMBERS)
     _agent(worker, "identity", worker.on_links, topics.LINKS)
     _agent(worker, "stitch", worker.on_parts, topics.PARTS)
+    _agent(worker, "guard", worker.on_requests, topics.REQUESTS)
 
     @app.timer(SWEEP_SECONDS)  # type: ignore[untyped-decorator]
     async def _sweep(*_: Any) -> None:
@@ -376,7 +403,7 @@ def main() -> int:
         settings = load()
         worker = Worker(settings)
         address = worker.probes.serve(settings)
-    except (SettingsError, PolicyError) as error:
+    except (SettingsError, PolicyError, RulesError) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
     print(f"metrics on {address}", flush=True)

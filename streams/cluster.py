@@ -36,7 +36,13 @@ _BOOTSTRAP_MS: Final = 5_000
 SINK: Final = "journey-sink"
 # consumer group -> topics it reads, in order of flow
 READERS: Final = {
-    WORKERS: (topics.TOUCHPOINTS, topics.LINKS, topics.MEMBERS, topics.PARTS),
+    WORKERS: (
+        topics.TOUCHPOINTS,
+        topics.LINKS,
+        topics.MEMBERS,
+        topics.PARTS,
+        topics.REQUESTS,
+    ),
     SINK: (
         topics.JOURNEYS,
         topics.LINKS,

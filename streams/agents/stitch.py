@@ -1,10 +1,10 @@
-"""The stitch agent: parts to customers, their health and the outreach it calls for."""
+"""The stitch agent: parts to customers, their health and the outreach it asks the guard for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -15,6 +15,7 @@ from schemas.state import PartUpdate, part_of_key
 from streams import metrics
 from streams.core.health import Policy
 from streams.core.journey import CustomerState
+from streams.core.rules import RuleSet
 from streams.core.stitch import evaluate
 from streams.delivery import Outgoing, partition_of
 from streams.transport import Chunk
@@ -43,6 +44,7 @@ class Stitch:
 
     deliver: Callable[[list[Outgoing]], Awaitable[None]]
     policy: Policy
+    ruleset: RuleSet
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -89,12 +91,12 @@ async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int
     everyone = list(customers.states)
     for start in range(0, len(everyone), SWEEP_SLICE):
         async with agent.turn:
-            names = [
-                name
+            names = {
+                name: 0
                 for name in everyone[start : start + SWEEP_SLICE]
                 if name in customers.published
                 or (name in customers.states and customers.states[name].parts())
-            ]
+            }
             await _publish(agent, customers, partition, names, now_ms, trigger="sweep")
         await asyncio.sleep(0)
     customers.counts = Counter(
@@ -149,31 +151,41 @@ async def _publish(
     agent: Stitch,
     customers: Customers,
     partition: int,
-    names: Iterable[str],
+    received: Mapping[str, int],
     now_ms: int,
     trigger: str,
 ) -> None:
-    outreach: list[Outgoing] = []
+    requests: list[Outgoing] = []
     rows: list[Outgoing] = []
     fresh: dict[str, CustomerHealth] = {}
-    for name in names:
+    for name in received:
         known = customers.published.get(name)
-        reached = known.reached if known else {}
-        health, decisions = evaluate(name, customers.states[name], reached, now_ms, agent.policy)
+        health, asked = evaluate(
+            name,
+            customers.states[name],
+            known.reached if known else {},
+            now_ms,
+            agent.policy,
+            agent.ruleset,
+            known.holding if known else {},
+            received.get(name, 0),
+        )
         metrics.EVALUATIONS.labels(trigger).inc()
-        if trigger == "sweep" and known and not decisions and _same(health, known):
+        if trigger == "sweep" and known and not asked and _same(health, known):
             continue
-        for decision in decisions:
-            metrics.OUTREACH.labels(decision.rule, str(decision.taken).lower()).inc()
-            outreach.append(
-                Outgoing(topics.OUTREACH.name, partition, name.encode(), _encode(decision))
-            )
+        requests += [
+            Outgoing(topics.REQUESTS.name, 0, name.encode(), _encode(one)) for one in asked
+        ]
         rows.append(Outgoing(topics.CUSTOMERS.name, partition, name.encode(), _encode(health)))
         fresh[name] = health
-    await agent.deliver(outreach)
+    await agent.deliver(requests)
     await agent.deliver(rows)
     customers.published.update(fresh)
 
 
 def _same(health: CustomerHealth, known: CustomerHealth) -> bool:
-    return health.health == known.health and health.segment == known.segment
+    return (health.health, health.segment, health.holding) == (
+        known.health,
+        known.segment,
+        known.holding,
+    )

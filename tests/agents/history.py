@@ -25,21 +25,24 @@ _HANDLERS = {
     topics.MEMBERS.name: Worker.on_touchpoints,
     topics.LINKS.name: Worker.on_links,
     topics.PARTS.name: Worker.on_parts,
+    topics.REQUESTS.name: Worker.on_requests,
 }
+_SINGLE = [topic.name for topic in topics.TOPICS if topic.partitions == 1]
 _COMPACTED = [topic.name for topic in topics.TOPICS if topic.compacted]
 
 
 class Pipeline:
     """One worker over a broker of lists; it dies and starts again as told."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, settings: Settings = SETTINGS) -> None:
         self.partitions = partitions
+        self.settings = settings
         self.broker = Broker()
-        self.worker = ListWorker(SETTINGS, self.broker, partitions)
+        self.worker = ListWorker(settings, self.broker, partitions)
         self.sources: list[Place] = [
             (topic, partition)
             for topic in _HANDLERS
-            for partition in range(1 if topic == topics.LINKS.name else partitions)
+            for partition in range(1 if topic in _SINGLE else partitions)
         ]
         self.positions: dict[Place, int] = defaultdict(int)
         self.committed: dict[Place, int] = defaultdict(int)
@@ -75,7 +78,7 @@ class Pipeline:
     def restart(self) -> None:
         """The worker is gone with all its memory; another begins where offsets were committed."""
         self.crashes += 1
-        self.worker = ListWorker(SETTINGS, self.broker, self.partitions)
+        self.worker = ListWorker(self.settings, self.broker, self.partitions)
         self.positions = self.committed.copy()
 
     def revoke(self, partition: int) -> None:

@@ -15,6 +15,7 @@ from streams.agents.stitch import Customers, Stitch, sweep
 from streams.core.dead_letter_limit import Verdicts
 from streams.core.journey import CustomerState
 from streams.core.policy import Policy
+from streams.core.rules import RuleSet
 from streams.delivery import Outgoing
 from streams.metrics import BulkHistogram, SharedGauge
 from tests.sink_records import record as sink_record
@@ -96,7 +97,7 @@ def test_a_sweep_publishes_a_changed_segment_and_counts_customers() -> None:
     state = customers.states["customer:C-1"] = CustomerState()
     part = part_of([step(day, "order:placed", amount=5_000) for day in (0, 5)])
     state.take(PartUpdate("customer:C-1", "customer:C-1", 0, 2, part))
-    agent = Stitch(deliver, Policy())
+    agent = Stitch(deliver, Policy(), RuleSet())
 
     def swept(day: int) -> list[CustomerHealth]:
         sent.clear()
