@@ -43,6 +43,7 @@ from streams.core.value import SEGMENTS
 
 DEFAULT: Final = Path(__file__).with_name("rules.yaml")
 _DEEPEST: Final = 8
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built
 _UNITS: Final = {"m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _LONGEST: Final = 366 * DAY_MS
 _WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -340,7 +341,7 @@ def _parsed(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
     lines: dict[Path_, int] = {(): 1}
     faults: list[Fault] = []
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        root = yaml.compose(text, Loader=_LOADER)
         given = {} if root is None else _value(path, root, (), lines, faults)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -198,7 +198,7 @@ def _text(part: Part, day: int, step: JourneyStep, answer: int | None) -> None:
             _mark(part, "review", step, f"answer {answer:+d}, text {mood:+d}")
         mood = outweigh(answer, mood)
     _add(sums, "texts", 1)
-    if step.language:
+    if step.language not in ("", "und"):
         _mark(part, "language", step, step.language)
     if mood:
         _add(sums, "pleased" if mood > 0 else "hurt", abs(mood))

@@ -217,7 +217,8 @@ def _request(
     # Asked again by a worker that died before it remembered, it is the same question.
     identity = f"{row.customer}\n{rule.name}\n{last}\n{now_ms // DAY_MS}"
     said = facts.mark("language")
-    language: Language = "fa" if said == "fa" else "en" if said == "en" else limits.language
+    # Persian may be written in Latin letters, which is fa-latn to the scorer.
+    language: Language = ("fa" if said.startswith("fa") else "en") if said else limits.language
     known = Known(row, facts.policy, int(facts.silence), rule.ways_out)
     text = render(rule.templates[language], known, language)
     return OutreachRequest(

@@ -114,7 +114,7 @@ def decided(broker: Broker) -> list[OutreachDecision]:
     return [decode(record.value) for record in broker.logs[OUTREACH] if record.value is not None]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(asked, moves)
 def test_whatever_dies_and_when_each_request_is_decided_once_and_as_without_it(
     wanted: list[tuple[int, str]], script: list[tuple[str, int]]
