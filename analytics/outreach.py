@@ -36,7 +36,8 @@ SELECT
 FROM outreach FINAL
 WHERE (taken OR holdout) AND (%(rule)s = '' OR rule = %(rule)s)
 GROUP BY owner
-HAVING max(holdout) = min(holdout) AND min(decided_at) <= fromUnixTimestamp64Milli(toInt64(%(until)s))
+HAVING max(holdout) = min(holdout)
+    AND min(decided_at) <= fromUnixTimestamp64Milli(toInt64(%(until)s))
 ORDER BY owner
 """
 _BATCH: Final = 500

@@ -113,7 +113,7 @@ def wilson(hits: int, of: int, confidence: float = CONFIDENCE) -> Interval:
 def student_quantile(probability: float, freedom: float) -> float:
     """The t that Student's distribution stays below with a probability from one half to one.
 
-    By bisection of 1 − ½·I(ν/(ν + t²); ν/2, ½), I the regularised incomplete beta function.
+    By bisection of ½ + ½·I(t²/(ν + t²); ½, ν/2), I the regularised incomplete beta function.
     """
     low, high = 0.0, 1.0
     while student(high, freedom) < probability and high < inf:
@@ -129,7 +129,7 @@ def student_quantile(probability: float, freedom: float) -> float:
 
 def student(t: float, freedom: float) -> float:
     """Probability that Student's distribution stays below t ≥ 0 (NIST DLMF 8.17)."""
-    return 1 - _beta(freedom / (freedom + t * t), freedom / 2, 0.5) / 2
+    return (1 + _beta(t * t / (freedom + t * t), 0.5, freedom / 2)) / 2
 
 
 def _beta(x: float, a: float, b: float) -> float:
