@@ -190,6 +190,17 @@ def test_those_held_out_cool_down_but_use_no_budget() -> None:
     assert not guard.spent
 
 
+def test_those_whom_the_budget_would_have_stopped_are_not_held_out() -> None:
+    guard = limited(holdout=0.999_999, salt="x", budget=0)
+    assert decide(guard, request(1), START).suppressed_by == "budget"
+
+
+def test_a_worker_whose_clock_is_behind_does_not_turn_back_time() -> None:
+    guard = limited()
+    decide(guard, request(1), START)
+    assert decide(guard, request(2, "customer:B"), START - HOUR).decided_ms == START
+
+
 def test_a_rule_that_is_gone_from_the_file_reaches_nobody() -> None:
     assert decide(limited(), request(1, rule="old"), START).suppressed_by == "rule_removed"
 
@@ -248,6 +259,7 @@ def test_no_limit_is_ever_exceeded(
 ) -> None:
     found = played(script, first)
     taken = [one for one in found if one.taken]
+    assert all(a.decided_ms <= b.decided_ms for a, b in pairwise(found))
     assert {one.suppressed_by for one in found} <= {"", *CHECKS}
     times = defaultdict(list)
     for one, (who, rule, said, zone, _) in zip(found, script, strict=True):

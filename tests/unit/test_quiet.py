@@ -74,6 +74,12 @@ def test_quiet_ends_at_a_time_that_is_skipped_or_comes_twice(asked: str, opened:
     assert not quiet.covers(found, zone)
 
 
+def test_quiet_that_came_twice_ends_twice() -> None:
+    quiet, zone = Quiet(time(22), time(2, 30)), ZoneInfo("Europe/Berlin")
+    again = ms("2026-10-25 01:00", "Europe/Berlin") + 130 * 60_000  # 02:10 for the second time
+    assert quiet.opens(again, zone) - again == 20 * 60_000
+
+
 def test_what_opened_closes_again_where_the_clock_is_put_back() -> None:
     quiet, zone = Quiet(time(22), time(2, 30)), ZoneInfo("Europe/Berlin")
     opened = quiet.opens(ms("2026-10-25 01:00", "Europe/Berlin"), zone)
