@@ -7,7 +7,7 @@ from typing import Final
 
 from clickhouse_driver import Client
 
-from schemas.outcome import Action, JourneyStep, Link
+from schemas.outcome import Action, JourneyStep, Link, OutreachDecision
 
 _STEPS: Final = """
 SELECT
@@ -17,6 +17,18 @@ SELECT
 FROM touchpoints FINAL
 ORDER BY anchor, occurred_at, event_id
 """
+# Grouped by the customer that each anchor belongs to now; sorted on disk beyond the limit.
+_JOURNEYS: Final = """
+SELECT
+    if(identity.customer = '', t.anchor, identity.customer) AS owner,
+    toString(t.event_id), toUnixTimestamp64Milli(t.occurred_at), t.anchor, t.channel, t.type,
+    t.stage, t.identifiers, t.account, t.text, t.language, t.sentiment, t.distress, t.scorer,
+    t.fields, t.amount_minor, t.currency, t.properties, toUnixTimestamp64Milli(t.received_at)
+FROM touchpoints AS t FINAL
+LEFT JOIN identity ON identity.identifier = t.anchor
+ORDER BY owner, t.occurred_at, t.event_id
+"""
+_ON_DISK: Final = {"max_bytes_before_external_sort": 256 << 20, "max_block_size": 8_192}
 _LINKS: Final = """
 SELECT a, b, toString(event_id), toUnixTimestamp64Milli(occurred_at), source, action, reason
 FROM identity_links FINAL
@@ -25,6 +37,16 @@ _REACHED: Final = """
 SELECT customer, rule, toUnixTimestamp64Milli(max(decided_at))
 FROM outreach
 GROUP BY customer, rule
+"""
+_DECISIONS: Final = """
+SELECT
+    decision_id, customer, rule, toUnixTimestamp64Milli(decided_at), taken, why, health, distress,
+    channel, suppressed_by, detail, holdout, toUnixTimestamp64Milli(due_at),
+    toUnixTimestamp64Milli(expires_at), toUnixTimestamp64Milli(requested_at), account, language,
+    subject, body, ways_out, identifiers
+FROM outreach FINAL
+WHERE decided_at > fromUnixTimestamp64Milli(toInt64(%(since)s))
+ORDER BY decided_at, decision_id
 """
 _BLOCK: Final = {"max_block_size": 65_536}
 
@@ -38,6 +60,12 @@ def steps(client: Client) -> Iterator[JourneyStep]:
     """Every touchpoint once, grouped by anchor, in order of time."""
     for row in client.execute_iter(_STEPS, settings=_BLOCK):
         yield JourneyStep(*row)
+
+
+def journeys(client: Client) -> Iterator[tuple[str, JourneyStep]]:
+    """Every touchpoint once with its customer, grouped by customer, in order of time."""
+    for owner, *row in client.execute_iter(_JOURNEYS, settings=_ON_DISK):
+        yield owner, JourneyStep(*row)
 
 
 def links(client: Client) -> Iterator[Link]:
@@ -54,6 +82,12 @@ def reached(client: Client) -> dict[str, dict[str, int]]:
     for customer, rule, decided_ms in client.execute(_REACHED):
         memory.setdefault(customer, {})[rule] = decided_ms
     return memory
+
+
+def decisions(client: Client, since_ms: int) -> Iterator[OutreachDecision]:
+    """Decisions on outreach made after a moment, in order of time."""
+    for row in client.execute_iter(_DECISIONS, {"since": since_ms}, settings=_BLOCK):
+        yield OutreachDecision(*row)
 
 
 def forget_state(client: Client) -> None:

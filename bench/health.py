@@ -25,6 +25,7 @@ from streams.core.journey import DAY_MS, CustomerState, apply
 from streams.core.policy import Policy
 from streams.core.resolve import step_of, update_of
 from streams.core.stitch import evaluate
+from streams.rules import load_rules
 
 TOUCHPOINTS = 20_000
 CUSTOMERS = 1_000
@@ -120,13 +121,14 @@ def run_evaluate(steps: list[JourneyStep], policy: Policy) -> float:
     """Microseconds a touchpoint where each is stitched as the agent does it."""
     anchors = {step.anchor: AnchorState() for step in steps}
     customers = {anchor: CustomerState() for anchor in anchors}
+    ruleset = load_rules(None)
     began = time.process_time()
     for step in steps:
         state = anchors[step.anchor]
         apply(state.part, step)
         customer = customers[step.anchor]
         assert customer.take(update_of(step.anchor, state, 0))
-        evaluate(step.anchor, customer, {}, step.occurred_ms, policy)
+        evaluate(step.anchor, customer, {}, step.occurred_ms, policy, ruleset)
     return 1e6 * (time.process_time() - began) / len(steps)
 
 

@@ -26,7 +26,7 @@ def setup(shell: Shell) -> None:
 @click.command()
 @verb
 def worker(_shell: Shell) -> None:
-    """Run a worker: resolve, identity and stitch."""
+    """Run a worker: resolve, identity, stitch and guard."""
     raise SystemExit(streams.app.main())
 
 

@@ -32,6 +32,7 @@ from sinks.refusals import explain, is_silent
 from sinks.writer import WriterError
 from streams.cluster import BrokerUnavailable, GroupInUse
 from streams.policy import PolicyError
+from streams.rules import RulesError
 
 F = TypeVar("F", bound=Callable[..., Any])
 out: Final = Console()
@@ -48,6 +49,7 @@ _OURS: Final = (
     MigrationError,
     PolicyError,
     PublishError,
+    RulesError,
     SettingsError,
     StackError,
     UnknownIdentifier,

@@ -148,7 +148,7 @@ class CustomerHealth(msgspec.Struct, frozen=True, gc=False):
     account: str
     components: dict[str, int]  # name -> contribution, milli-points
     reasons: list[str]
-    reached: dict[str, int]  # rule -> epoch milliseconds of its last decision
+    reached: dict[str, int]  # rule -> epoch milliseconds when the guard was last asked
     causes: dict[str, int] = {}  # of distress -> milli-probability, strongest first
     reasons_fa: list[str] = []
     role: str = ""  # at the account
@@ -163,6 +163,7 @@ class CustomerHealth(msgspec.Struct, frozen=True, gc=False):
     clv_minor: int = 0
     gets: int = 0  # 0..100, see `core.value.Balance`
     gives: int = 0
+    holding: dict[str, int] = {}  # rule that asks for a duration -> since when its conditions hold
 
 
 class AccountHealth(msgspec.Struct, frozen=True, gc=False):
@@ -179,15 +180,61 @@ class AccountHealth(msgspec.Struct, frozen=True, gc=False):
     reasons_fa: list[str] = []
 
 
-class OutreachDecision(msgspec.Struct, frozen=True, gc=False):
-    """A rule fired for a customer: reach out, or not and why."""
+class OutreachRequest(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A rule's conditions hold for a customer: what the guard decides on.
+
+    `identifiers` are all of the customer's, its id among them, so that what was decided for it
+    under another id before a merge counts too.
+    """
+
+    decision_id: str
+    customer: str
+    identifiers: list[str]
+    rule: str
+    channel: str
+    requested_ms: int
+    why: str
+    health: int
+    distress: int
+    account: str = ""
+    zone: str = ""  # the customer's own, by the name of the IANA database
+    consent: str = ""  # `granted` or `withdrawn`, for this channel; empty where nothing was said
+    language: str = ""
+    subject: str = ""
+    body: str = ""
+    ways_out: list[str] = []
+    received_ms: int = 0  # of the touchpoint that led to it; 0 where time did
+
+
+class OutreachDecision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """A rule fired for a customer: reach out, or not and why.
+
+    A sender takes those that are `taken`, once for each `decision_id`, and not after `expires_ms`.
+    Texts and identifiers stand only where it is taken.
+    """
 
     decision_id: str
     customer: str
     rule: str
-    action: str
     decided_ms: int
     taken: bool
-    why: str
+    why: str  # the rule fired
     health: int
     distress: int
+    channel: str = ""
+    suppressed_by: str = ""  # a name of `core.guard.CHECKS`; empty where it is taken
+    detail: str = ""  # of the suppression
+    holdout: bool = False
+    due_ms: int = 0  # in quiet hours: when they end, and the rule is looked at again
+    expires_ms: int = 0  # when quiet hours begin
+    requested_ms: int = 0
+    account: str = ""
+    language: str = ""
+    subject: str = ""
+    body: str = ""
+    ways_out: list[str] = []
+    identifiers: list[str] = []
+
+    def key(self) -> str:
+        """Kafka key: a decision is one record."""
+        return f"{self.customer}\0{self.decision_id}"

@@ -82,6 +82,9 @@ class Settings(BaseModel):
     standby: bool = Field(
         False, description="Whether a worker keeps the state of partitions it does not own, too."
     )
+    rules_file: Path | None = Field(
+        None, description="Rules of outreach and their guard, in YAML; see docs/outreach.md."
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464, description="Port of a process's /metrics, /live and /ready; 0 picks a free one."
     )

@@ -72,7 +72,8 @@ LINKS: Final = Topic("identity.links", key="pair of identifiers", compacted=True
 MEMBERS: Final = Topic("identity.members", key="identifier", compacted=True)
 PARTS: Final = Topic("parts", key="customer NUL anchor", compacted=True)
 CUSTOMERS: Final = Topic("customers", key="customer", compacted=True)
-OUTREACH: Final = Topic("outreach", key="customer")
+REQUESTS: Final = Topic("outreach.requests", key="customer", partitions=1)
+OUTREACH: Final = Topic("outreach", key="customer NUL decision", compacted=True, partitions=1)
 
 TOPICS: Final = (
     TOUCHPOINTS,
@@ -83,5 +84,6 @@ TOPICS: Final = (
     MEMBERS,
     PARTS,
     CUSTOMERS,
+    REQUESTS,
     OUTREACH,
 )

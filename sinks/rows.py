@@ -158,6 +158,7 @@ HEALTH: Final = Table(
             ("clv_minor", "Int64"),
             ("gets", "Int16"),
             ("gives", "Int16"),
+            ("holding", f"Map({_WORD}, {_TIME})"),
         ),
     ),
 )
@@ -166,10 +167,18 @@ OUTREACH: Final = Table(
     OutreachDecision,
     (
         *_same(
-            ("customer", "String"), ("decision_id", "String"), ("rule", _WORD), ("action", _WORD)
+            ("customer", "String"), ("decision_id", "String"), ("rule", _WORD), ("channel", _WORD)
         ),
         Column("decided_at", _TIME, "decided_ms"),
         *_same(("taken", "Bool"), ("why", "String"), ("health", "Int16"), ("distress", "Int32")),
+        *_same(("suppressed_by", _WORD), ("detail", "String"), ("holdout", "Bool")),
+        Column("due_at", _TIME, "due_ms"),
+        Column("expires_at", _TIME, "expires_ms"),
+        Column("requested_at", _TIME, "requested_ms"),
+        *_same(("account", "String"), ("language", _WORD), ("subject", "String")),
+        *_same(
+            ("body", "String"), ("ways_out", f"Array({_WORD})"), ("identifiers", "Array(String)")
+        ),
     ),
 )
 DEAD_LETTERS: Final = Table(

@@ -26,7 +26,7 @@ from schemas import topics
 from schemas.decode import decode
 from schemas.settings import Settings, SettingsError, load
 from streams import metrics
-from streams.agents import identity, resolve, stitch
+from streams.agents import guard, identity, resolve, stitch
 from streams.changelog import Changelog, Partitions, tail
 from streams.cluster import WORKERS, BrokerUnavailable, incarnations
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
@@ -48,6 +48,7 @@ from streams.policy import PolicyError, load_policy
 from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.recovery import Recovery, StateInUse
 from streams.retry import backoff
+from streams.rules import RulesError, load_rules
 from streams.security import client_options, refusal
 from streams.store import Released
 from streams.transport import Chunk, ChunkConsumer, ChunkTransport, credentials
@@ -62,6 +63,7 @@ _MERGES: Final = {
     topics.LINKS.name: identity.merge_links,
     topics.PARTS.name: stitch.merge_parts,
     topics.CUSTOMERS.name: stitch.merge_health,
+    topics.OUTREACH.name: guard.merge_decisions,
 }
 
 
@@ -89,7 +91,9 @@ class Worker:
         self.excess: TooManyDeadLetters | None = None  # what this worker stopped at
         self.generations = 0  # times that partitions were assigned
         self.done: dict[TP, int] = {}  # last offset finished
-        self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file))
+        self.guards = Partitions(patiently(self._load_guard, self.probes), guard.Decisions.close)
+        self.ruleset = load_rules(settings.rules_file)
+        self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file), self.ruleset)
 
     async def reach_broker(self) -> None:
         """Return once the broker answers, however long it is away.
@@ -150,7 +154,7 @@ class Worker:
             following = position if done is None else done + 1
             if end is not None and following is not None:
                 metrics.LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - following))
-        held = (self.anchors, self.identities, self.customers, self.verdicts)
+        held = (self.anchors, self.identities, self.customers, self.verdicts, self.guards)
         loading = sum(len(of.loading) for of in held)
         unready = {
             **({"group": "is assigning partitions"} if self.app.rebalancing else {}),
@@ -183,16 +187,23 @@ class Worker:
         """One chunk of `parts`."""
         partition = chunk[0].partition
         customers = await self.customers.get(partition)
-        await stitch.stitch(self.stitch, customers, partition, self.partitions, chunk, _now_ms())
+        await stitch.stitch(self.stitch, customers, self.partitions, chunk, _now_ms())
+
+    async def on_requests(self, chunk: Chunk) -> None:
+        """One chunk of `outreach.requests`."""
+        partition = chunk[0].partition
+        await guard.decide(await self.guards.get(partition), chunk, _now_ms())
 
     async def sweep(self, assigned: Iterable[TP]) -> None:
-        """Look after the partitions assigned: what others wrote, and whose health has decayed."""
+        """Look after the partitions assigned: what others wrote, and what time has changed."""
         for tp in assigned:
             with suppress(Released, OwnershipLost):  # its new owner does
                 await self.audit(tp)
                 if tp.topic == topics.PARTS.name:
                     customers = await self.customers.get(tp.partition)
-                    await stitch.sweep(self.stitch, customers, tp.partition, _now_ms())
+                    await stitch.sweep(self.stitch, customers, _now_ms())
+                elif tp.topic == topics.REQUESTS.name:
+                    await guard.sweep(await self.guards.get(tp.partition), _now_ms())
 
     async def audit(self, tp: TP) -> None:
         """Put right what workers that do not own a partition any more wrote to its changelogs."""
@@ -214,6 +225,8 @@ class Worker:
                 self.identities.drop(tp.partition)
             elif tp.topic == topics.PARTS.name:
                 self.customers.drop(tp.partition)
+            elif tp.topic == topics.REQUESTS.name:
+                self.guards.drop(tp.partition)
 
     def _resolve(self) -> resolve.Resolve:
         return resolve.Resolve(
@@ -252,6 +265,11 @@ class Worker:
                 async for record in tail(self._consumer, name, partition, before, WINDOW)
             ]
         )
+
+    async def _load_guard(self, partition: int, _before: int | None) -> guard.Decisions:
+        log = await self._recover(topics.OUTREACH, partition)
+        await log.restate()
+        return guard.Decisions(self.ruleset, log)
 
     async def _recover(
         self, topic: topics.Topic, partition: int, before: int | None = None
@@ -320,6 +338,7 @@ def build(settings: Settings, worker: Worker) -> faust.App:
     _agent(worker, "resolve", worker.on_touchpoints, topics.TOUCHPOINTS, topics.MEMBERS)
     _agent(worker, "identity", worker.on_links, topics.LINKS)
     _agent(worker, "stitch", worker.on_parts, topics.PARTS)
+    _agent(worker, "guard", worker.on_requests, topics.REQUESTS)
 
     @app.timer(SWEEP_SECONDS)  # type: ignore[untyped-decorator]
     async def _sweep(*_: Any) -> None:
@@ -399,7 +418,7 @@ def main() -> int:
         worker = Worker(settings)
         worker.recovery.start()
         address = worker.probes.serve(settings)
-    except (SettingsError, PolicyError, StateInUse) as error:
+    except (SettingsError, PolicyError, RulesError, StateInUse) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
     print(f"metrics on {address}", flush=True)

@@ -39,7 +39,13 @@ _TOMBSTONES_DEFAULT: Final = {"value": "86400000"}  # Kafka's
 SINK: Final = "journey-sink"
 # consumer group -> topics it reads, in order of flow
 READERS: Final = {
-    WORKERS: (topics.TOUCHPOINTS, topics.LINKS, topics.MEMBERS, topics.PARTS),
+    WORKERS: (
+        topics.TOUCHPOINTS,
+        topics.LINKS,
+        topics.MEMBERS,
+        topics.PARTS,
+        topics.REQUESTS,
+    ),
     SINK: (
         topics.JOURNEYS,
         topics.LINKS,

@@ -145,6 +145,14 @@ STANDBY_LAG: Final = Gauge("journey_standby_lag", "Records behind, as a standby.
 EVALUATIONS: Final = Counter("journey_evaluations_total", "Customers evaluated.", ["trigger"])
 # Outreach decided, by rule and whether it was taken
 OUTREACH: Final = Counter("journey_outreach_total", "Outreach decided.", ["rule", "taken"])
+# Outreach suppressed, by rule and the check of the guard that objected
+OUTREACH_SUPPRESSED: Final = Counter(
+    "journey_outreach_suppressed_total", "Outreach suppressed.", ["rule", "suppressed_by"]
+)
+# From the broker taking a touchpoint to the guard's decision on what it led to
+OUTREACH_SECONDS: Final = Histogram(
+    "journey_outreach_seconds", "Touchpoint received to outreach decided.", buckets=_LATENCY
+)
 # From the broker taking a touchpoint to its customer's health being published
 HEALTH_SECONDS: Final = Histogram(
     "journey_health_seconds", "Touchpoint received to health published.", buckets=_LATENCY

@@ -17,7 +17,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from schemas import topics
-from schemas.outcome import JourneyStep, Link, Member
+from schemas.outcome import JourneyStep, Link, Member, OutreachDecision
 from schemas.settings import Settings
 from schemas.state import AnchorState, PartUpdate
 from streams.cluster import WORKERS, commit
@@ -57,13 +57,15 @@ async def rebuild(
     ledger: Iterable[JourneyStep],
     links: Iterable[Link],
     reached: Mapping[str, Mapping[str, int]],
+    decisions: Iterable[OutreachDecision],
     now_ms: int,
     progress: Callable[[int], None],
 ) -> int:
     """Write the state of a ledger to empty topics; touchpoints counted.
 
     `ledger` comes grouped by anchor; `reached` is what outreach did: identifier -> rule -> epoch
-    ms. No worker may run. `progress` is told how many touchpoints are done.
+    ms. `decisions` are what the guard has to remember, in order of time. No worker may run.
+    `progress` is told how many touchpoints are done.
     """
     policy = load_policy(settings.health_file)
     own = own_identifiers(
@@ -97,10 +99,10 @@ async def rebuild(
             customer_state = CustomerState()
             for value in values:
                 customer_state.take(decode(value))
-            health, _ = evaluate(
-                customer, customer_state, memory.get(customer, {}), now_ms, policy, rules=()
-            )
+            health, _ = evaluate(customer, customer_state, memory.get(customer, {}), now_ms, policy)
             await write(topics.CUSTOMERS, customer, _encode(health))
+        for decision in decisions:
+            await write(topics.OUTREACH, decision.key(), _encode(decision))
         offsets = await write.flush()
     # What is rebuilt is not news: neither announced nor decided again.
     commit(settings, WORKERS, {at: n for at, n in offsets.items() if at[0] in _NOT_NEWS})

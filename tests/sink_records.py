@@ -62,6 +62,6 @@ ONE_OF_EACH: dict[str, msgspec.Struct] = {
     "identity.links": Link("cookie:1", "email:h", _NO_EVENT, 1, "web"),
     "parts": PartUpdate("cookie:1", "email:h", 1, 1, Part(n=1)),
     "customers": CustomerHealth("email:h", 1, 2, 1, 50, 0, 0, "", "", {}, [], {}),
-    "outreach": OutreachDecision("id", "email:h", "r", "call", 1, False, "", 0, 0),
+    "outreach": OutreachDecision("id", "email:h", "r", 1, False, "", 0, 0, "sms"),
     "dead-letters": DeadLetter("touchpoints", 0, 0, "oversized", "", "", b"{", _NOW),
 }

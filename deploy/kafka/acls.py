@@ -44,7 +44,7 @@ def _each(operation: str, of: Iterable[topics.Topic]) -> Iterator[Permission]:
 ROLES: Final[dict[str, tuple[Permission, ...]]] = {
     "producer": tuple(_each("write", (topics.TOUCHPOINTS, topics.DEAD_LETTERS))),
     "worker": (
-        *_each("read", {*READERS[WORKERS], topics.ANCHORS, topics.CUSTOMERS}),
+        *_each("read", {*READERS[WORKERS], topics.ANCHORS, topics.CUSTOMERS, topics.OUTREACH}),
         *_each("write", topics.TOPICS),  # touchpoints of another key go on to their partition
         Permission("read", "group", WORKERS),
     ),

@@ -160,7 +160,8 @@ def _outcome(stack: Stack, client: Client, counts: SimulationCounts, seconds: fl
         least_healthy=least_healthy(client, 5),
         outreach=dict(
             client.execute(
-                "SELECT rule, count() FROM outreach FINAL WHERE taken GROUP BY rule ORDER BY rule"
+                "SELECT rule, count() FROM outreach FINAL "
+                "WHERE taken OR suppressed_by = 'quiet_hours' GROUP BY rule ORDER BY rule"
             )
         ),
         channels=dict(

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from analytics import replay
 from schemas.settings import Settings
 from sinks.clickhouse import connect
+from streams.core.guard import Guard
 from streams.rebuild import rebuild
+from streams.rules import load_rules
 
 
 def ledger_size(settings: Settings) -> int:
@@ -27,6 +29,7 @@ def restore(settings: Settings, progress: Callable[[int], None]) -> int:
     Tables that repeat the state are emptied first: the sink fills them again from the topics.
     """
     url = settings.clickhouse.get_secret_value()
+    ruleset, now_ms = load_rules(settings.rules_file), time.time_ns() // 1_000_000
     client, other = connect(url), connect(url)
     try:
         replay.forget_state(client)
@@ -36,7 +39,8 @@ def restore(settings: Settings, progress: Callable[[int], None]) -> int:
                 replay.steps(client),
                 replay.links(other),
                 replay.reached(other),
-                time.time_ns() // 1_000_000,
+                replay.decisions(other, now_ms - Guard(ruleset).horizon_ms),
+                now_ms,
                 progress,
             )
         )

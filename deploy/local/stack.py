@@ -321,6 +321,8 @@ class Stack:
         }
         if settings.health_file is not None:
             environ[f"{PREFIX}HEALTH_FILE"] = str(settings.health_file.absolute())
+        if settings.rules_file is not None:
+            environ[f"{PREFIX}RULES_FILE"] = str(settings.rules_file.absolute())
         log = self._folder / "logs" / f"{name}.log"
         self._parts[name] = Process(name, command, environ, log)
         self._answered[name] = time.monotonic()
@@ -353,6 +355,7 @@ class Stack:
                 "phone_region": self.settings.phone_region,
                 "own_contacts": self.settings.own_contacts,
                 "health_file": _path(self.settings.health_file),
+                "rules_file": _path(self.settings.rules_file),
             },
             "processes": {name: part.pid for name, part in self._parts.items()},
             "metrics": self._metrics_ports(),

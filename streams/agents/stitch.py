@@ -1,10 +1,10 @@
-"""The stitch agent: parts to customers, their health and the outreach it calls for."""
+"""The stitch agent: parts to customers, their health and the outreach it asks the guard for."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -17,6 +17,7 @@ from streams import metrics
 from streams.changelog import Changelog
 from streams.core.health import Policy
 from streams.core.journey import CustomerState
+from streams.core.rules import RuleSet
 from streams.core.stitch import evaluate, merge
 from streams.delivery import Outgoing, partition_of
 from streams.recent import Recent
@@ -119,13 +120,13 @@ class Stitch:
 
     deliver: Callable[[list[Outgoing]], Awaitable[object]]
     policy: Policy
+    ruleset: RuleSet
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 async def stitch(
     agent: Stitch,
     customers: Customers,
-    partition: int,
     partitions: int,
     chunk: Chunk,
     now_ms: int,
@@ -143,7 +144,7 @@ async def stitch(
     async with agent.turn:
         await _forget(agent, customers, partitions, erased)
         named = customers.take(chunk)
-        await _publish(agent, customers, partition, named, now_ms, trigger="touchpoint")
+        await _publish(agent, customers, named, now_ms, trigger="touchpoint")
         await restate(agent, customers)
         customers.trim()
     for received_ms in named.values():
@@ -151,7 +152,7 @@ async def stitch(
             metrics.HEALTH_SECONDS.observe(max(0, now_ms - received_ms) / 1000)
 
 
-async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int) -> None:
+async def sweep(agent: Stitch, customers: Customers, now_ms: int) -> None:
     """Publish the customers whose health or segment changed in silence, a slice at a time.
 
     Raises Released once the partition is not ours any more, before anything else is published.
@@ -160,8 +161,8 @@ async def sweep(agent: Stitch, customers: Customers, partition: int, now_ms: int
     everyone = customers.names()
     while names := list(islice(everyone, SWEEP_SLICE)):
         async with agent.turn:
-            known = [name for name in names if customers.is_known(name)]
-            for health in await _publish(agent, customers, partition, known, now_ms, "sweep"):
+            known = dict.fromkeys((name for name in names if customers.is_known(name)), 0)
+            for health in await _publish(agent, customers, known, now_ms, "sweep"):
                 if health.identifiers:
                     counts[health.segment or "none", agent.policy.band(health.health)] += 1
             customers.trim()
@@ -227,33 +228,42 @@ async def audit(agent: Stitch, customers: Customers) -> None:
 async def _publish(
     agent: Stitch,
     customers: Customers,
-    partition: int,
-    names: Iterable[str],
+    received: Mapping[str, int],
     now_ms: int,
     trigger: str,
 ) -> list[CustomerHealth]:
     """Evaluate customers and publish what is news; the health of each."""
-    outreach: list[Outgoing] = []
+    requests: list[Outgoing] = []
     rows: list[tuple[bytes, bytes]] = []
     found: list[CustomerHealth] = []
-    for name in names:
+    for name, received_ms in received.items():
         known = customers.published(name)
-        reached = known.reached if known else {}
-        health, decisions = evaluate(name, customers.state(name), reached, now_ms, agent.policy)
+        health, asked = evaluate(
+            name,
+            customers.state(name),
+            known.reached if known else {},
+            now_ms,
+            agent.policy,
+            agent.ruleset,
+            known.holding if known else {},
+            received_ms,
+        )
         metrics.EVALUATIONS.labels(trigger).inc()
         found.append(health)
-        if trigger == "sweep" and known and not decisions and _same(health, known):
+        if trigger == "sweep" and known and not asked and _same(health, known):
             continue
-        for decision in decisions:
-            metrics.OUTREACH.labels(decision.rule, str(decision.taken).lower()).inc()
-            outreach.append(
-                Outgoing(topics.OUTREACH.name, partition, name.encode(), _encode(decision))
-            )
+        requests += [
+            Outgoing(topics.REQUESTS.name, 0, name.encode(), _encode(one)) for one in asked
+        ]
         rows.append((name.encode(), _encode(health)))
-    await agent.deliver(outreach)
+    await agent.deliver(requests)
     await customers.health.append(rows)
     return found
 
 
 def _same(health: CustomerHealth, known: CustomerHealth) -> bool:
-    return health.health == known.health and health.segment == known.segment
+    return (health.health, health.segment, health.holding) == (
+        known.health,
+        known.segment,
+        known.holding,
+    )

@@ -55,6 +55,7 @@ _BY_COMPANY: Final = frozenset(
         ("chat", "closed"),
     }
 )
+_TOLD: Final = ("role", "time_zone")
 _SUMMED_FIELDS: Final = ("wait_seconds", "transfers")
 
 
@@ -86,8 +87,10 @@ def apply(part: Part, step: JourneyStep) -> None:
         _text(part, day, step, answer)
     if step.account:
         _mark(part, "account", step, step.account)
-    if len(step.properties) > 2 and '"role"' in step.properties:
-        _role(part, step)
+    if len(step.properties) > 2:
+        _told(part, step)
+    if step.stage:
+        _mark(part, "stage", step, step.stage)
     if fields:
         _apply_fields(part, day, step)
     if step.channel == "order":
@@ -140,6 +143,10 @@ class CustomerState:
         self.members[update.anchor] = update
         return True
 
+    def anchors(self) -> list[str]:
+        """The anchors that belong to the customer now."""
+        return [anchor for anchor, update in self.members.items() if update.part is not None]
+
     def parts(self) -> list[Part]:
         """Parts of the anchors that belong to the customer now."""
         return [update.part for update in self.members.values() if update.part is not None]
@@ -191,16 +198,24 @@ def _text(part: Part, day: int, step: JourneyStep, answer: int | None) -> None:
             _mark(part, "review", step, f"answer {answer:+d}, text {mood:+d}")
         mood = outweigh(answer, mood)
     _add(sums, "texts", 1)
+    if step.language not in ("", "und"):
+        _mark(part, "language", step, step.language)
     if mood:
         _add(sums, "pleased" if mood > 0 else "hurt", abs(mood))
     if step.distress:
         _add(_sums(part.troubles, day), "distress", _EVIDENCE[step.distress])
 
 
-def _role(part: Part, step: JourneyStep) -> None:
-    role = json.loads(step.properties).get("role")
-    if isinstance(role, str) and role:
-        _mark(part, "role", step, role)
+def _told(part: Part, step: JourneyStep) -> None:
+    """What properties say of the customer."""
+    found = [name for name in _TOLD if f'"{name}"' in step.properties]
+    if not found:
+        return
+    properties = json.loads(step.properties)
+    for name in found:
+        value = properties.get(name)
+        if isinstance(value, str) and value:
+            _mark(part, name, step, value)
 
 
 def _order(part: Part, day: int, step: JourneyStep) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from schemas.outcome import CustomerHealth, OutreachDecision
+from schemas.outcome import CustomerHealth, OutreachRequest
 from schemas.state import Part
 from streams.core.health import Health, Policy, score, sentences
 from streams.core.journey import DAY_MS, CustomerState, unite
-from streams.core.rules import RULES, Rule, decide
+from streams.core.rules import Facts, RuleSet, ask
 from streams.core.value import NO_PURCHASES, Value, balance, segment_of, value
+
+NO_RULES: Final = RuleSet()
+NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def evaluate(
@@ -21,19 +25,41 @@ def evaluate(
     reached: Mapping[str, int],
     now_ms: int,
     policy: Policy,
-    rules: Sequence[Rule] = RULES,
-) -> tuple[CustomerHealth, list[OutreachDecision]]:
+    ruleset: RuleSet = NO_RULES,
+    holding: Mapping[str, int] = NONE,
+    received_ms: int = 0,
+) -> tuple[CustomerHealth, list[OutreachRequest]]:
     """Health as of `now_ms` and the outreach it calls for.
 
-    A customer all of whose identifiers have moved elsewhere has no identifiers and no outreach.
+    `reached` and `holding` are what the last evaluation left (see `CustomerHealth`). A customer all
+    of whose identifiers have moved elsewhere has no identifiers and no outreach.
     """
+    anchors = state.anchors()
     parts = state.parts()
     part = parts[0] if len(parts) == 1 else unite(parts)
+    return stand(customer, part, anchors, reached, now_ms, policy, ruleset, holding, received_ms)
+
+
+def stand(
+    customer: str,
+    part: Part,
+    anchors: Collection[str],
+    reached: Mapping[str, int],
+    now_ms: int,
+    policy: Policy,
+    ruleset: RuleSet,
+    holding: Mapping[str, int],
+    received_ms: int = 0,
+) -> tuple[CustomerHealth, list[OutreachRequest]]:
+    """`evaluate` of parts that are united already."""
     health, worth = assess(part, now_ms, policy)
-    decisions = decide(customer, part, health, reached, now_ms, rules) if parts else []
-    if decisions:
-        reached = {**reached, **{d.rule: d.decided_ms for d in decisions}}
-    return row(customer, part, len(parts), health, worth, reached, now_ms, policy), decisions
+    found = row(customer, part, len(anchors), health, worth, reached, now_ms, policy)
+    if not anchors or not ruleset.rules:
+        return found, []
+    asked = ask(Facts(part, health, found, policy), anchors, reached, holding, ruleset, received_ms)
+    if asked.requests or asked.holding:
+        found = msgspec.structs.replace(found, reached=asked.reached, holding=asked.holding)
+    return found, asked.requests
 
 
 def assess(part: Part, as_of_ms: int, policy: Policy) -> tuple[Health, Value | None]:

@@ -27,15 +27,23 @@ _HANDLERS = {
     topics.MEMBERS.name: Worker.on_touchpoints,
     topics.LINKS.name: Worker.on_links,
     topics.PARTS.name: Worker.on_parts,
+    topics.REQUESTS.name: Worker.on_requests,
 }
+_SINGLE = [topic.name for topic in topics.TOPICS if topic.partitions == 1]
 _COMPACTED = [topic.name for topic in topics.TOPICS if topic.compacted]
 
 
 class Pipeline:
     """A worker over a broker of lists; it dies, starts again and is replaced as told."""
 
-    def __init__(self, partitions: int, disks: list[Disk | None] | None = None) -> None:
+    def __init__(
+        self,
+        partitions: int,
+        disks: list[Disk | None] | None = None,
+        settings: Settings = SETTINGS,
+    ) -> None:
         self.partitions = partitions
+        self.settings = settings
         self.broker = Broker()
         self.disks = disks or [None]
         self.zombies: list[Zombie] = []
@@ -43,7 +51,7 @@ class Pipeline:
         self.sources: list[Place] = [
             (topic, partition)
             for topic in _HANDLERS
-            for partition in range(1 if topic == topics.LINKS.name else partitions)
+            for partition in range(1 if topic in _SINGLE else partitions)
         ]
         self.positions: dict[Place, int] = defaultdict(int)
         self.committed: dict[Place, int] = defaultdict(int)
@@ -53,7 +61,7 @@ class Pipeline:
     def _worker(self, disk: int) -> ListWorker:
         taken = [zombie.worker.disk for zombie in self.zombies]
         free = [disk for disk in self.disks if disk is None or disk not in taken]
-        return ListWorker(SETTINGS, self.broker, self.partitions, free[disk % len(free)])
+        return ListWorker(self.settings, self.broker, self.partitions, free[disk % len(free)])
 
     def send(self, partition: int, key: str, value: bytes) -> None:
         """A producer's touchpoint."""

@@ -110,7 +110,7 @@ def test_nested_values_and_flags_come_back(subject: Subject) -> None:
         "email:h", 1_767_225_600_001, 2, 3, 100, -5, 999, "at_risk", "", {"x": -70_000}, ["a", "b"],
         {"rule": 1_767_225_600_002},
     )  # fmt: skip
-    decision = OutreachDecision("id", "email:h", "r", "call", 1_000, True, "why", 0, 1)
+    decision = OutreachDecision("id", "email:h", "r", 1_000, True, "why", 0, 1, "sms", due_ms=5)
     subject.writer.insert(HEALTH, HEALTH.rows([health]))
     subject.writer.insert(OUTREACH, OUTREACH.rows([decision]))
     assert subject.stored(HEALTH) == [tuple(getattr(health, c.field) for c in HEALTH.columns)]

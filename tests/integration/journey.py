@@ -86,13 +86,14 @@ class Running:
 
 
 @contextmanager
-def running(data: Path, *arguments: str) -> Iterator[Running]:
-    """Start `journey up` or `demo`; killed at the end where the test has not ended it."""
+def running(data: Path, *arguments: str, **settings: object) -> Iterator[Running]:
+    """Start `journey up` or `demo` with some settings; killed where the test has not ended it."""
+    given = {f"JOURNEY_{name.upper()}": str(value) for name, value in settings.items()}
     log = data.with_name(f"{data.name}.log")
     with log.open("a+") as errors:
         process = subprocess.Popen(
             [COMMAND, *arguments],
-            env=_environ(data),
+            env=_environ(data) | given,
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -193,7 +193,7 @@ def test_status_counts_every_row_once(client: Client, store: Store) -> None:
     writer = ClickHouseWriter(client)
     letters = [DeadLetter("t", 0, n, "oversized", "", "", b"", MONDAY * 2) for n in range(2)]
     decisions = [
-        OutreachDecision(str(n), "email:h", "r", "call", 1, taken, "", 0, 0)
+        OutreachDecision(str(n), "email:h", "r", 1, taken, "", 0, 0, "sms")
         for n, taken in enumerate((True, True, False))
     ]
     for _ in range(2):

@@ -58,12 +58,14 @@ def test_a_database_whose_name_needs_quotes_is_refused(clickhouse_port: int) -> 
 
 
 def test_tables_have_the_columns_that_rows_are_built_for(client: Client) -> None:
+    left = {("touchpoints", "rescored_at"), ("outreach", "action")}  # others write them, or did
     found: dict[str, set[tuple[str, str]]] = {}
     for table, name, type_ in client.execute(
         "SELECT table, name, type FROM system.columns "
-        "WHERE database = currentDatabase() AND default_kind = ''"
+        "WHERE database = currentDatabase() AND default_kind IN ('', 'DEFAULT')"
     ):
-        found.setdefault(table, set()).add((name, type_))
+        if (table, name) not in left:
+            found.setdefault(table, set()).add((name, type_))
     for table in TABLES:
         assert found[table.name] == {(c.name, c.type) for c in table.columns}, table.name
 

@@ -144,11 +144,11 @@ def test_records_on_their_way_at_sigterm_are_neither_lost_nor_left_uncommitted(
 
 def test_a_record_that_is_not_ours_stops_the_sink_and_is_not_committed(settings: Settings) -> None:
     asyncio.run(
-        produce(settings, [("outreach", 1, ONE_OF_EACH["outreach"]), ("outreach", 1, b'{"a":1}')])
+        produce(settings, [("outreach", 0, ONE_OF_EACH["outreach"]), ("outreach", 0, b'{"a":1}')])
     )
     code, said = Process(settings).ended()
     assert code == 1
-    assert "sink: outreach partition 1 offset 1 is not a OutreachDecision: " in said
+    assert "sink: outreach partition 0 offset 1 is not a OutreachDecision: " in said
     assert committed(settings) == {}
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = (
     *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "deploy", "commands"),
 )
+FILES = {"streams.policy", "streams.rules"}
 WIRING = {
     *("streams.changelog", "streams.delivery", "streams.metrics", "streams.recent"),
     *("streams.security", "streams.store", "streams.transport"),
@@ -23,7 +24,7 @@ VITALS = {"streams.memory", "streams.outage", "streams.probes", "streams.retry"}
 # Module or package -> what of ours it may import; the longest name that fits decides.
 MAY_IMPORT: dict[str, set[str]] = {
     "schemas": {"schemas"},
-    "streams": {"schemas", "streams.core", "streams.cluster", "streams.policy", *WIRING, *VITALS},
+    "streams": {"schemas", "streams.core", "streams.cluster", *FILES, *WIRING, *VITALS},
     "streams.core": {"schemas", "streams.core"},
     "streams.agents": {"schemas", "streams.core", "streams.agents", *WIRING},
     "streams.app": {"schemas", "streams"},

@@ -14,6 +14,7 @@ from streams.agents.resolve import Resolve, States, merge_states, resolve_touchp
 from streams.agents.stitch import Customers, Stitch, merge_health, merge_parts, sweep
 from streams.core.dead_letter_limit import Verdicts
 from streams.core.policy import Policy
+from streams.core.rules import RuleSet
 from streams.delivery import Outgoing, Written
 from streams.metrics import BulkHistogram, SharedGauge
 from tests.agents.broker import Broker, changelog
@@ -106,12 +107,12 @@ def test_a_sweep_publishes_a_changed_segment_and_counts_customers() -> None:
     update = msgspec.json.encode(PartUpdate("customer:C-1", "customer:C-1", 0, 2, part))
     broker.append(Outgoing(topics.PARTS.name, 0, b"customer:C-1\0customer:C-1", update))
     customers.take(broker.read((topics.PARTS.name, 0), 0))
-    agent = Stitch(deliver, Policy())
+    agent = Stitch(deliver, Policy(), RuleSet())
 
     def swept(day: int) -> list[CustomerHealth]:
         place = topics.CUSTOMERS.name, 0
         before = broker.ends[place]
-        asyncio.run(sweep(agent, customers, 0, end_of(day)))
+        asyncio.run(sweep(agent, customers, end_of(day)))
         return [
             msgspec.json.decode(each.value or b"", type=CustomerHealth)
             for each in broker.read(place, before)

@@ -6,8 +6,11 @@ from pathlib import Path
 from privacy.stores import STORES
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
+from streams.core.guard import CHECKS
 from streams.core.guards import FAN_OUT, SHARED
 from streams.core.identifiers import PRECEDENCE
+from streams.core.rules import CHANNELS, CONDITIONS
+from streams.core.template import LINK, PLACES, WAYS_OUT
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,6 +49,20 @@ def test_readme_names_only_verbs_that_exist() -> None:
     verbs = set(re.findall(r"journey (?:--data \S+ )?([a-z][a-z-]+)", blocks))
     assert verbs
     assert verbs <= set(main.commands)
+
+
+def test_outreach_tells_every_condition_check_and_placeholder() -> None:
+    cells = " ".join(row[0] for row in rows("docs/outreach.md", "Condition"))
+    conditions = set(re.findall(r"\w+", cells))
+    assert conditions == set(CONDITIONS)
+    text = (ROOT / "docs/outreach.md").read_text(encoding="utf-8")
+    checks = text[text.index("## What the guard checks") :].split("\n## ")[0]
+    places = [checks.index(f"`{name}`") for name in CHECKS]
+    assert places == sorted(places)
+    (told,) = re.findall(r"^Channels: .*$", text, re.MULTILINE)
+    assert set(re.findall(r"`{(\w+)}`", told)) == {*PLACES, LINK}
+    named = set(re.findall(r"`(\w+)`", told))
+    assert named == {*CHANNELS, *WAYS_OUT, "survey_link"}
 
 
 def test_identity_tells_the_kinds_in_order_and_how_many_they_may_meet() -> None:

@@ -1,0 +1,76 @@
+"""The guard agent: requests of rules to decisions, one place for all customers."""
+
+from __future__ import annotations
+
+import msgspec
+
+from schemas.outcome import OutreachDecision, OutreachRequest
+from streams import metrics
+from streams.changelog import Changelog
+from streams.core.guard import Guard
+from streams.core.rules import RuleSet
+from streams.transport import Chunk
+
+_encode = msgspec.json.Encoder().encode
+_decode_request = msgspec.json.Decoder(OutreachRequest).decode
+decode_decision = msgspec.json.Decoder(OutreachDecision).decode
+
+
+class Decisions:
+    """The guard of a partition over the log of what it decided, which is its memory."""
+
+    def __init__(self, ruleset: RuleSet, log: Changelog) -> None:
+        self.guard, self.log = Guard(ruleset), log
+        for decision in sorted(map(decode_decision, log.store.values()), key=_made):
+            self.guard.remember(decision)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.log.close()
+
+
+def merge_decisions(known: bytes, news: bytes) -> bytes:
+    """Of two decisions on one request, the earlier: it may have been told to somebody."""
+    return min(known, news, key=lambda one: _made(decode_decision(one)))
+
+
+def _made(decision: OutreachDecision) -> int:
+    return decision.decided_ms
+
+
+async def decide(decisions: Decisions, chunk: Chunk, now_ms: int) -> None:
+    """Decide a chunk of `outreach.requests`, each request once.
+
+    The outreach topic is the agent's own changelog. Of decisions that were under way when a worker
+    died, the first so many are in it, since they go to one partition in order; the others were
+    never told to anybody and are made anew.
+    """
+    made: list[tuple[OutreachDecision, int]] = []
+    for record in chunk:
+        if record.value is None:
+            continue
+        request = _decode_request(record.value)
+        decision = decisions.guard.decide(request, now_ms)
+        if decision is not None:
+            made.append((decision, request.received_ms))
+    log = decisions.log
+    for key in await log.append([(one.key().encode(), _encode(one)) for one, _ in made]):
+        if (value := log.get(key)) is not None:  # decided by a worker that owned this before
+            decisions.guard.remember(decode_decision(value))
+    await log.restate()
+    for decision, received_ms in made:
+        metrics.OUTREACH.labels(decision.rule, str(decision.taken).lower()).inc()
+        if decision.suppressed_by:
+            metrics.OUTREACH_SUPPRESSED.labels(decision.rule, decision.suppressed_by).inc()
+        if received_ms:
+            metrics.OUTREACH_SECONDS.observe(max(0, now_ms - received_ms) / 1000)
+
+
+async def sweep(decisions: Decisions, now_ms: int) -> None:
+    """Take out of the changelog what matters no more: only the ledger has it then."""
+    await decisions.log.append(
+        [
+            (f"{customer}\0{decision_id}".encode(), None)
+            for customer, decision_id in decisions.guard.forget(now_ms)
+        ]
+    )

@@ -1,0 +1,432 @@
+"""The rules file: YAML to `core.rules.RuleSet`, read once in a composition root."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
+
+from schemas.stage import STAGES
+from streams.core.evidence import DAY_MS
+from streams.core.phrases import CAUSES
+from streams.core.quiet import Quiet
+from streams.core.rules import (
+    BROKEN,
+    CHANNELS,
+    Amount,
+    Cap,
+    Drop,
+    Limits,
+    Range,
+    Rule,
+    RuleSet,
+)
+from streams.core.template import LANGUAGES, LINK, PLACES, WAYS_OUT, Template, places
+from streams.core.value import SEGMENTS
+
+DEFAULT: Final = Path(__file__).with_name("rules.yaml")
+_DEEPEST: Final = 8
+_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built
+_UNITS: Final = {"m": 60_000, "h": 3_600_000, "d": DAY_MS}
+_LONGEST: Final = 366 * DAY_MS
+_WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_STAGES: Final = tuple(sorted({stage for types in STAGES.values() for stage in types.values()}))
+Path_ = tuple[str | int, ...]  # where in the file: keys and positions
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong in a rules file, where, and the fix."""
+
+    file: Path
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.field}: " if self.field else ""
+        return f"{self.file}:{self.line}: {where}{self.message}"
+
+
+class RulesError(Exception):
+    """The rules file is missing or invalid; a line for each fault, in order of the file."""
+
+    def __init__(self, *faults: Fault | str) -> None:
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+def load_rules(path: Path | None) -> RuleSet:
+    """The rules of a YAML file; those shipped where there is none. Raises RulesError."""
+    path = path or DEFAULT
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise RulesError(f"{path}: {error.strerror}; create it or unset the setting") from None
+    except UnicodeDecodeError:
+        raise RulesError(f"{path}: is not UTF-8; save it as that") from None
+    given, lines = _parsed(path, text)
+    try:
+        ruleset = _File.model_validate(given).ruleset()
+    except ValidationError as error:
+        faults = [_fault(path, lines, given, one) for one in error.errors()]
+        raise RulesError(*sorted(faults, key=lambda fault: (fault.line, fault.field))) from None
+    first: dict[str, int] = {}
+    for n, rule in enumerate(ruleset.rules):
+        if first.setdefault(rule.name, n) != n:
+            at = ("rules", n, "name")
+            other = lines["rules", first[rule.name], "name"]
+            message = f"is the name of the rule in line {other} too; name each differently"
+            raise RulesError(Fault(path, lines[at], _told(at, given), message))
+    return ruleset
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+def _one_of(known: tuple[str, ...] | Mapping[str, Any]) -> AfterValidator:
+    names = tuple(known)
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"{value!r} is not known; known: {', '.join(names)}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _duration(value: Any) -> Any:
+    found = re.fullmatch(r"([1-9]\d{0,5})([mhd])", value) if isinstance(value, str) else None
+    if found is None or int(found[1]) * _UNITS[found[2]] > _LONGEST:
+        raise ValueError(f"{value!r} is not a time of at most a year, such as 30m, 2h or 14d")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ValueError, OSError, KeyError):
+        raise ValueError(f"{value!r} is no time zone; write one such as Asia/Tehran") from None
+    return value
+
+
+def _clock(value: Any) -> Any:
+    if not isinstance(value, str) or not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d", value):
+        raise ValueError(f"{value!r} is no time of day; write it as 21:00")
+    return time.fromisoformat(value)
+
+
+def _text(value: str) -> str:
+    try:
+        unknown = [name for name in places(value) if name not in PLACES and name != LINK]
+    except ValueError as error:
+        raise ValueError(f"{error}; write a brace of the text twice") from None
+    if unknown:
+        known = ", ".join((*PLACES, LINK))
+        raise ValueError(f"{{{unknown[0]}}} is not a placeholder; known: {known}")
+    return value
+
+
+Duration = Annotated[int, BeforeValidator(_duration)]
+Clock = Annotated[time, BeforeValidator(_clock)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=4_000), AfterValidator(_text)]
+Line = Annotated[Text, StringConstraints(max_length=200, pattern=r"^[^\r\n]*$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+_LISTED: Final = (BeforeValidator(_listed), Field(min_length=1))
+Words = Annotated[list[Word], *_LISTED]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class _Range(_Strict):
+    above: float | None = None
+    below: float | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> _Range:
+        if self.above is None and self.below is None:
+            raise ValueError("says nothing; give above, below or both")
+        if self.above is not None and self.below is not None and self.above >= self.below:
+            raise ValueError("no number is above the one and below the other")
+        return self
+
+    def range(self) -> Range:
+        given = {name: bound for name, bound in self if bound is not None}
+        return Range(**given)
+
+
+class _Amount(_Range):
+    currency: Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
+
+    def amount(self) -> Amount:
+        given = {n: bound for n, bound in self if bound is not None and n != "currency"}
+        return Amount(self.currency, Range(**given))
+
+
+class _Drop(_Strict):
+    points: Annotated[int, Field(ge=1, le=100)]
+    days: Annotated[int, Field(ge=1, le=366)]
+
+
+Causes = Annotated[list[Annotated[str, _one_of(CAUSES)]], *_LISTED]
+Broken = Annotated[list[Annotated[str, _one_of(BROKEN)]], *_LISTED]
+Stages = Annotated[list[Annotated[str, _one_of(_STAGES)]], *_LISTED]
+Segments = Annotated[list[Annotated[str, _one_of(SEGMENTS)]], *_LISTED]
+WaysOut = Annotated[list[Annotated[str, _one_of(WAYS_OUT)]], *_LISTED]
+Days = Annotated[list[Annotated[str, _one_of(_WEEK)]], *_LISTED, Field(max_length=6)]
+
+
+class When(_Strict):
+    """The conditions of a rule, named as in `core.rules.CONDITIONS`."""
+
+    health: _Range | None = None
+    distress: _Range | None = None
+    sentiment: _Range | None = None
+    cause: Causes | None = None
+    promise_broken: Broken | None = None
+    silence: _Range | None = None
+    stage: Stages | None = None
+    segment: Segments | None = None
+    clv: _Amount | None = None
+    alive: _Range | None = None
+    gives: _Range | None = None
+    gets: _Range | None = None
+    purchases: _Range | None = None
+    tenure: _Range | None = None
+    account: Words | None = None
+    has_account: bool | None = None
+    role: Words | None = None
+    health_drop: _Drop | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> When:
+        if not self.model_fields_set:
+            raise ValueError(f"is empty; give a condition: {', '.join(When.model_fields)}")
+        return self
+
+    def conditions(self) -> dict[str, Any]:
+        """What each condition given compares with, as the core has it."""
+        return {
+            name: _compared(value)
+            for name in type(self).model_fields
+            if (value := getattr(self, name)) is not None
+        }
+
+
+def _compared(value: Any) -> Any:
+    if isinstance(value, _Amount):
+        return value.amount()
+    if isinstance(value, _Range):
+        return value.range()
+    if isinstance(value, _Drop):
+        return Drop(value.points, value.days)
+    return frozenset(value) if isinstance(value, list) else value
+
+
+class _Template(_Strict):
+    subject: Line
+    body: Text
+
+
+class _Templates(_Strict):
+    en: _Template
+    fa: _Template
+
+
+class _Rule(_Strict):
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+    when: When
+    hold: Annotated[Duration, Field(alias="for")] = 0
+    channel: Annotated[str, _one_of(CHANNELS)]
+    cooldown: Duration = 14 * DAY_MS
+    ways_out: WaysOut
+    template: _Templates
+
+    @model_validator(mode="after")
+    def _link(self) -> _Rule:
+        for language in LANGUAGES:
+            text: _Template = getattr(self.template, language)
+            linked = LINK in places(text.body) or LINK in places(text.subject)
+            if linked != (self.channel == "survey_link"):
+                fix = "leave it out" if linked else "add {link} to its body"
+                raise ValueError(
+                    f"template.{language}: {{link}} goes with channel survey_link only; {fix}"
+                )
+        return self
+
+    def rule(self) -> Rule:
+        texts = {name: getattr(self.template, name) for name in LANGUAGES}
+        return Rule(
+            self.name,
+            self.when.conditions(),
+            self.channel,
+            tuple(dict.fromkeys(self.ways_out)),
+            {name: Template(text.subject, text.body) for name, text in texts.items()},
+            self.hold,
+            self.cooldown,
+        )
+
+
+class _Hours(_Strict):
+    start: Annotated[Clock, Field(alias="from")]
+    end: Annotated[Clock, Field(alias="to")]
+
+
+class _Cap(_Strict):
+    most: Annotated[int, Field(ge=1)]
+    span: Annotated[Duration, Field(alias="in")]
+
+    def cap(self) -> Cap:
+        return Cap(self.most, self.span)
+
+
+class _Guard(_Strict):
+    zone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    language: Literal["en", "fa"] = "en"
+    quiet_hours: _Hours | None = None
+    quiet_days: Days | None = None
+    consent: Literal["opt_out", "opt_in"] = "opt_out"
+    customer_cap: _Cap | None = None
+    account_cap: _Cap | None = None
+    budget: Annotated[int, Field(ge=0)] | None = None
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    salt: str = ""
+
+    def limits(self) -> Limits:
+        hours = self.quiet_hours or _Hours(**{"from": "00:00", "to": "00:00"})
+        days = frozenset(_WEEK.index(day) for day in self.quiet_days or ())
+        return Limits(
+            zone=self.zone,
+            language=self.language,
+            quiet=Quiet(hours.start, hours.end, days),
+            ask_first=self.consent == "opt_in",
+            customer_cap=self.customer_cap.cap() if self.customer_cap else None,
+            account_cap=self.account_cap.cap() if self.account_cap else None,
+            budget=self.budget,
+            holdout=self.holdout,
+            salt=self.salt,
+        )
+
+
+class _File(_Strict):
+    guard: _Guard = _Guard()
+    rules: list[_Rule]
+
+    def ruleset(self) -> RuleSet:
+        return RuleSet(tuple(rule.rule() for rule in self.rules), self.guard.limits())
+
+
+def _parsed(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
+    """The file's values, scalars as text, and the line of each."""
+    lines: dict[Path_, int] = {(): 1}
+    faults: list[Fault] = []
+    try:
+        root = yaml.compose(text, Loader=_LOADER)
+        given = {} if root is None else _value(path, root, (), lines, faults)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark is not None else 1
+        raise RulesError(Fault(path, line, "", f"is not YAML: {error.problem}")) from None
+    except yaml.YAMLError as error:
+        raise RulesError(Fault(path, 1, "", f"is not YAML: {error}")) from None
+    if faults:
+        raise RulesError(*faults)
+    return given, lines
+
+
+def _value(
+    path: Path, node: yaml.Node, at: Path_, lines: dict[Path_, int], faults: list[Fault]
+) -> Any:
+    line = node.start_mark.line + 1
+    lines.setdefault(at, line)
+    if len(at) > _DEEPEST:  # also an alias within its own anchor
+        faults.append(Fault(path, line, _told(at[:1]), "is nested too deep"))
+        return None
+    if isinstance(node, yaml.ScalarNode):
+        # As written: YAML 1.1 would read 21:00 as 1260, and no as false.
+        return node.value
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(path, one, (*at, n), lines, faults) for n, one in enumerate(node.value)]
+    found: dict[str, Any] = {}
+    for key, value in node.value:
+        name, line = str(key.value), key.start_mark.line + 1
+        if name in found:
+            faults.append(Fault(path, line, _told((*at, name)), "stands twice; keep one"))
+        lines[*at, name] = line
+        found[name] = _value(path, value, (*at, name), lines, faults)
+    return found
+
+
+def _fault(path: Path, lines: dict[Path_, int], given: Any, error: ErrorDetails) -> Fault:
+    at = tuple(error["loc"])
+    line = next(lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in lines)
+    return Fault(path, line, _told(at, given), _message(error, at))
+
+
+def _message(error: ErrorDetails, at: Path_) -> str:
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "missing":
+        return "is missing; add it"
+    if kind == "extra_forbidden":
+        return f"is not known; known: {', '.join(_known(at[:-1]))}"
+    if kind == "value_error":
+        return str(context["error"])
+    if kind == "too_short":
+        return "is empty; give at least one"
+    given = error["input"]
+    message = error["msg"].replace("Input should", "should").replace("String should", "should")
+    shown = f"is {given!r}; " if isinstance(given, str | int | float) else ""
+    return f"{shown}{message}"
+
+
+def _known(at: Path_) -> Iterator[str]:
+    """What may stand in the table at a place."""
+    model: Any = _File
+    for key in at:
+        if isinstance(key, int):
+            continue
+        field = next(f for n, f in model.model_fields.items() if key in (n, f.alias))
+        model = next(m for m in _models(field.annotation))
+    return (field.alias or name for name, field in model.model_fields.items())
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in getattr(annotation, "__args__", ()):
+        yield from _models(part)
+
+
+def _told(at: Path_, given: Any = None) -> str:
+    """A place as people name it, such as `rules[late_delivery].template.fa.body`."""
+    told = ""
+    for n, key in enumerate(at):
+        if isinstance(key, int):
+            name = key
+            if at[:n] == ("rules",) and isinstance(given, dict):
+                rule = given["rules"][key]
+                name = rule.get("name", key) if isinstance(rule, dict) else key
+            told += f"[{name}]"
+        else:
+            told += f".{key}" if told else key
+    return told
