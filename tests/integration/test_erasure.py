@@ -317,9 +317,13 @@ def test_a_later_touchpoint_begins_anew(stack: Stack, erased: Erased) -> None:
     worker = json.loads((stack.settings.data / "stack.json").read_text())["processes"]["worker-1"]
     os.kill(worker, signal.SIGKILL)
     until(lambda: not is_alive(worker), "the worker lives")
-    stack.watch()
     send(stack, [touch(("customer", "somebody"))])
-    until(lambda: journey(stack.settings.data, "export", "customer:somebody").returncode == 0, "up")
+
+    def counts_again() -> bool:
+        stack.watch()
+        return journey(stack.settings.data, "export", "customer:somebody").returncode == 0
+
+    until(counts_again, "the worker counts again")
     begins_anew()
     stack.stop()
     stack.start(fresh=False)  # where the broker forgets, rebuilt from the ledger
