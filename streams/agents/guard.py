@@ -43,18 +43,23 @@ async def decide(decisions: Decisions, chunk: Chunk, now_ms: int) -> None:
 
     The outreach topic is the agent's own changelog. Of decisions that were under way when a worker
     died, the first so many are in it, since they go to one partition in order; the others were
-    never told to anybody and are made anew.
+    never told to anybody and are made anew. A request without a value asks to forget a customer
+    who was erased.
     """
+    pairs: list[tuple[bytes, bytes | None]] = []
     made: list[tuple[OutreachDecision, int]] = []
     for record in chunk:
         if record.value is None:
+            erased = (record.key or b"").decode()
+            pairs += [(_key(erased, id_), None) for id_ in decisions.guard.erase(erased)]
             continue
         request = _decode_request(record.value)
         decision = decisions.guard.decide(request, now_ms)
         if decision is not None:
+            pairs.append((decision.key().encode(), _encode(decision)))
             made.append((decision, request.received_ms))
     log = decisions.log
-    for key in await log.append([(one.key().encode(), _encode(one)) for one, _ in made]):
+    for key in await log.append(pairs):
         if (value := log.get(key)) is not None:  # decided by a worker that owned this before
             decisions.guard.remember(decode_decision(value))
     await log.restate()
@@ -70,7 +75,11 @@ async def sweep(decisions: Decisions, now_ms: int) -> None:
     """Take out of the changelog what matters no more: only the ledger has it then."""
     await decisions.log.append(
         [
-            (f"{customer}\0{decision_id}".encode(), None)
+            (_key(customer, decision_id), None)
             for customer, decision_id in decisions.guard.forget(now_ms)
         ]
     )
+
+
+def _key(customer: str, decision_id: str) -> bytes:
+    return f"{customer}\0{decision_id}".encode()

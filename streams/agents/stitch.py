@@ -177,7 +177,7 @@ async def _forget(
     """Drop parts; with its last one a customer goes, and the memory of what it was told.
 
     A customer who has others left is published by its next touchpoint or sweep. Anchors that left
-    it before it went still name it: they are asked to forget it.
+    it before it went still name it: they are asked to forget it, and so is the guard.
     """
     emptied: dict[str, None] = {}
     leavers: dict[tuple[str, str], None] = {}
@@ -198,6 +198,7 @@ async def _forget(
             )
             for left, customer in leavers
         ]
+        + [Outgoing(topics.REQUESTS.name, 0, name.encode(), None) for name in emptied]
     )
     await customers.health.append([(name.encode(), None) for name in emptied])
 

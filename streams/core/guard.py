@@ -102,6 +102,14 @@ class Guard:
                 del self.spent[day]
         return gone
 
+    def erase(self, customer: str) -> list[str]:
+        """Forget a customer; the ids of what was decided. What was spent on them stays spent."""
+        self.contacts.pop(customer, None)
+        gone = [id_ for id_, (_, whose) in self.decided.items() if whose == customer]
+        for id_ in gone:
+            del self.decided[id_]
+        return gone
+
     def history(self, identifiers: Iterable[str]) -> list[Contact]:
         """Contacts of a customer under all the ids it has had, oldest first."""
         return sorted(c for name in identifiers for c in self.contacts.get(name, ()))

@@ -97,7 +97,7 @@ class Guarded:
                 self.worker.revoke([TP(*REQUESTS)])
                 self.read = self.committed
             elif move == "compact":
-                self.broker.compact(OUTREACH)
+                self.broker.compact(OUTREACH, self.broker.ends[OUTREACH])
             elif move == "sweep":
                 self.worker.fuse = None
                 await self.worker.sweep([TP(*REQUESTS)])

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 import pytest
 
+from schemas import topics
 from schemas.outcome import Link, erasure_key
-from streams.agents.identity import learn_again
+from streams.agents.identity import Known, merge_links
 from streams.core.identity import Identities
+from streams.delivery import Outgoing
+from tests.agents.broker import Broker, changelog
 
 LINK = Link("cookie:k", "customer:A", "e-1", 1, "web")
 SEEN = LINK.key(), msgspec.json.encode(LINK)
 DROPPED = LINK.key(), None
 ERASED = erasure_key(["customer:A"]), None
-
-
-@dataclass
-class Record:
-    key: bytes
-    value: bytes | None
-    offset: int
-    topic: str = "identity.links"
-    partition: int = 0
-    timestamp: int = 0
 
 
 @pytest.mark.parametrize(
@@ -41,8 +32,9 @@ class Record:
 def test_what_counts_is_what_comes_last(
     records: list[tuple[str, bytes | None]], customer: str
 ) -> None:
-    identities = Identities()
-    learn_again(
-        identities, [Record(key.encode(), value, n) for n, (key, value) in enumerate(records)]
-    )
-    assert identities.customer_of("cookie:k") == customer
+    broker = Broker()
+    for key, value in records:
+        broker.append(Outgoing(topics.LINKS.name, 0, key.encode(), value))
+    log = changelog(broker, topics.LINKS.name, merge_links)
+    log.learn(broker.read((topics.LINKS.name, 0), 0))
+    assert Known(Identities(), log).identities.customer_of("cookie:k") == customer
