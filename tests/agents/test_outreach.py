@@ -166,7 +166,7 @@ def test_a_crowd_crosses_a_rule_at_once_and_workers_die_in_the_middle(
     ruleset = load_rules(path)
 
     async def live() -> None:
-        pipeline = Pipeline(3, SETTINGS.model_copy(update={"rules_file": path}))
+        pipeline = Pipeline(3, settings=SETTINGS.model_copy(update={"rules_file": path}))
         for n in range(customers):
             row = call(pipeline, n)
             assert row.anchor == f"customer:c{n}"
