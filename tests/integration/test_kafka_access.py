@@ -33,6 +33,7 @@ from tests.wire import touchpoint
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.broker,
     pytest.mark.skipif(not JARS.is_dir(), reason="needs Apache Kafka: make kafka"),
 ]
 TOUCHPOINTS = 300
