@@ -215,7 +215,17 @@ def commit(settings: Settings, group: str, offsets: Mapping[tuple[str, int], int
             TopicPartition(topic, partition): OffsetAndMetadata(offset, "", -1)
             for (topic, partition), offset in offsets.items()
         }
-        answers = _coordinated(lambda: admin.alter_group_offsets(group, wanted))
+
+        def alter() -> dict[TopicPartition, type[KafkaError]]:
+            answers: dict[TopicPartition, type[KafkaError]] = admin.alter_group_offsets(
+                group, wanted
+            )
+            for error in answers.values():
+                if issubclass(error, _COORDINATOR_AWAY):
+                    raise error(f"group {group}")
+            return answers
+
+        answers = _coordinated(alter)
     refused = sorted({error.__name__ for error in answers.values() if error is not NoError})
     if refused:
         raise GroupInUse(f"group {group}: {', '.join(refused)}; stop its members first")

@@ -62,7 +62,8 @@ def prepare(
     (folder / _CONFIGURED).write_text("".join(lines))
     if (folder / "log" / "meta.properties").exists():
         return
-    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # Kafka takes an id that begins with a dash for an option: with a zero byte it begins with A.
+    cluster = urlsafe_b64encode(b"\0" + uuid.uuid4().bytes[1:]).decode().rstrip("=")
     logins = [f"SCRAM-SHA-512=[name={n},password={p}]" for n, p in (users or {}).items()]
     done = subprocess.run(  # noqa: S603
         [

@@ -33,6 +33,7 @@ from tests.wire import touchpoint
 
 pytestmark = [
     pytest.mark.integration,
+    pytest.mark.broker,
     pytest.mark.skipif(not JARS.is_dir(), reason="needs Apache Kafka: make kafka"),
 ]
 TOUCHPOINTS = 300
@@ -182,7 +183,6 @@ def reads(kafka: SecuredKafka, user: str, topic: str, group: str | None = None) 
 FORBIDDEN: list[tuple[str, Callable[..., None], tuple[str, ...], type[AuthorizationError]]] = [
     ("web", reads, ("touchpoints",), TopicAuthorizationFailedError),
     ("web", writes, ("journeys",), TopicAuthorizationFailedError),
-    ("worker", writes, ("touchpoints",), TopicAuthorizationFailedError),
     ("worker", reads, ("journeys",), TopicAuthorizationFailedError),
     ("worker", reads, ("touchpoints", SINK), GroupAuthorizationFailedError),
     ("sink", writes, ("touchpoints",), TopicAuthorizationFailedError),
