@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint bench lock clean kafka fuzz faults
+.PHONY: demo test lint bench lock clean kafka fuzz faults manifests alerts
 .PHONY: integration integration-kafka integration-tools driver-suite
 
 demo: $(INSTALLED)
 	$(BIN)/journey demo --once
 
 test: $(INSTALLED)
-	$(BIN)/pytest -m "not integration"
+	$(BIN)/pytest -m "not integration and not manifests"
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -36,6 +36,19 @@ integration-tools:
 	{ command -v clickhouse-client && command -v clickhouse-server; } >/dev/null || \
 	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends \
 	    clickhouse-client clickhouse-server; }
+
+# Every alert rule: a history that fires it and one that does not. promtool is Debian's.
+alerts:
+	command -v promtool >/dev/null || \
+	  { apt-get update -q && apt-get install -qy --no-install-recommends prometheus prometheus-alertmanager; }
+	promtool check config deploy/prometheus/prometheus.yaml
+	promtool test rules tests/alerts/*.yaml
+	amtool check-config deploy/alertmanager/alertmanager.yaml
+
+# deploy/'s files against the schemas of Compose, Kubernetes, Strimzi and KEDA; needs Java 21.
+manifests: $(INSTALLED)
+	tests/manifests/fetch.sh .schemas
+	$(BIN)/pytest -m manifests tests/manifests
 
 # Apache Kafka on 127.0.0.1:9092, its log in .journey/kafka, until Ctrl-C.
 kafka: $(INSTALLED) $(KAFKA)
@@ -76,7 +89,7 @@ lock: $(INSTALLED)
 	$(COMPILE) --constraints requirements.lock -o deploy/requirements.lock
 
 clean:
-	rm -rf $(VENV) .kafka build .journey .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .kafka .schemas build .journey .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 $(INSTALLED): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' || \

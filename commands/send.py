@@ -40,22 +40,35 @@ def import_(
     """Send a file of touchpoints: NDJSON, or CSV with a column map in TOML.
 
     Bad lines are listed with their number and go to dead letters; they do not stop the import,
-    and the exit code stays 0.
+    and the exit code stays 0. Where Kafka goes away meanwhile, it is waited for up to five minutes.
     """
     settings = shell.settings()
     mapping = load_mapping(map_) if map_ else None
     began = time.monotonic()
-    with Publisher(settings) as publisher, bar() as progress:
-        task = progress.add_task(f"importing {file.name} (bytes)", total=file.stat().st_size)
-        report = import_file(
-            file,
-            publisher,
-            settings,
-            datetime.now(UTC),
-            format_,
-            mapping,
-            lambda done, total: progress.update(task, completed=done, total=total),
-        )
+    doing, told = f"importing {file.name} (bytes)", False
+    with bar() as progress:
+        task = progress.add_task(doing, total=file.stat().st_size)
+
+        def waiting(seconds: float) -> None:
+            nonlocal told
+            fault = "Kafka takes nothing, waiting for it"
+            progress.update(task, description=f"{fault} ({seconds:.0f} s of {_PATIENCE:.0f})")
+            if progress.disable and not told:
+                err.print(fault, highlight=False)
+            told = True
+
+        with Publisher(settings, timeout=_PATIENCE, waiting=waiting) as publisher:
+            report = import_file(
+                file,
+                publisher,
+                settings,
+                datetime.now(UTC),
+                format_,
+                mapping,
+                lambda done, total: progress.update(
+                    task, description=doing, completed=done, total=total
+                ),
+            )
     if wait:
         wait_for_pipeline(settings)
         with ledger(settings) as client:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from types import TracebackType
@@ -28,6 +30,9 @@ _LINGER_MS: Final = 50
 _BATCH_BYTES: Final = 256 * 1024
 _RECORD_OVERHEAD: Final = 1024  # a pending record's futures in this process, roughly
 _SETTLE_EVERY: Final = 512
+_BLOCK_MS: Final = 30_000  # for a topic to be found
+_SILENCE_MS: Final = 10_000  # of a connection, before it is given up for another
+_UNREMARKABLE: Final = 2.0  # seconds to wait for a delivery
 
 # What the client logs reaches the caller as PublishError; without a handler it would be printed.
 logging.getLogger("kafka").addHandler(logging.NullHandler())
@@ -89,15 +94,23 @@ def _plain_id(touchpoint: dict[str, Any]) -> str:
 class Publisher:
     """Idempotent, acknowledged-by-all producer with bounded memory. One thread uses it.
 
-    `timeout` (seconds) bounds connecting and each delivery. As a context manager it flushes on a
-    clean exit. Raises PublishError when no broker answers.
+    `timeout` (seconds) bounds connecting and each delivery: an outage of the broker may last so
+    long. `waiting` is called with the seconds that a delivery has been waited for, every second
+    after the first two. As a context manager it flushes on a clean exit. Raises PublishError when
+    no broker answers.
     """
 
-    def __init__(self, settings: Settings, timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        timeout: float = 30.0,
+        waiting: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
         self.sent = 0
         self.failed = 0
         self._kafka = settings.kafka
         self._timeout = timeout
+        self._waiting = waiting
         self._first: str | None = None
         self._unreported = 0
         self._pending: deque[tuple[Any, int]] = deque()  # (future, bytes)
@@ -111,9 +124,9 @@ class Publisher:
                 compression_type="lz4",
                 linger_ms=_LINGER_MS,
                 batch_size=_BATCH_BYTES,
-                max_block_ms=timeout_ms,
+                max_block_ms=min(timeout_ms, _BLOCK_MS),
                 bootstrap_timeout_ms=min(timeout_ms, _BOOTSTRAP_MS),
-                request_timeout_ms=max(1, min(30_000, timeout_ms - _LINGER_MS)),
+                request_timeout_ms=max(1, min(_SILENCE_MS, timeout_ms - _LINGER_MS)),
                 delivery_timeout_ms=timeout_ms + _LINGER_MS,
                 allow_auto_create_topics=False,
                 metrics_enabled=False,
@@ -167,7 +180,7 @@ class Publisher:
     def flush(self) -> None:
         """Wait until every record is acknowledged; PublishError if any delivery failed."""
         with suppress(KafkaTimeoutError):  # what is still pending is counted below
-            self._producer.flush(timeout=self._timeout + 5)
+            self._producer.flush(timeout=_UNREMARKABLE)
         self._settle(down_to=0)
 
     def close(self) -> None:
@@ -182,7 +195,7 @@ class Publisher:
             if not future.is_done and self._pending_bytes <= down_to:
                 break
             try:
-                future.get(timeout=self._timeout + 5)
+                self._wait(future)
             except KafkaError as error:
                 self.failed += 1
                 self._unreported += 1
@@ -197,11 +210,22 @@ class Publisher:
                 f"delivered ({first}); check that the broker runs, then send them again"
             )
 
+    def _wait(self, future: Any) -> None:
+        """Return once a delivery is acknowledged; KafkaError where it failed or takes too long."""
+        began = time.monotonic()
+        while not future.is_done and (waited := time.monotonic() - began) < self._timeout + 5:
+            if waited > _UNREMARKABLE:
+                self._waiting(waited)
+            with suppress(KafkaError):  # it is not done, or its failure is raised below
+                future.get(timeout=1)
+        future.get(timeout=0)
+
     def _unsendable(self, topic: str, error: KafkaError) -> PublishError:
         if isinstance(error, KafkaTimeoutError):
+            seconds = min(self._timeout, _BLOCK_MS / 1000)
             return PublishError(
                 f"{PREFIX}KAFKA={self._kafka}: topic {topic} was not found within "
-                f"{self._timeout:g} s; create it with `journey up`, or check that the broker runs"
+                f"{seconds:g} s; create it with `journey up`, or check that the broker runs"
             )
         return PublishError(f"{PREFIX}KAFKA={self._kafka}: topic {topic}: {error}")
 

@@ -109,11 +109,15 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
         if assignment is None:
             lanes["group"] = Lane(waiting=True, mark=self._revocations)
             return lanes, {"group": "has not given partitions"}
+        metrics.LAG.clear()
         for tp in assignment.tps:
             state = assignment.state_value(tp)
             position = state.position if state.has_valid_position else None
             read = position is not None and state.highwater == position
             lanes[f"{tp.topic} {tp.partition}"] = Lane(not (read or full), position)
+            if position is not None and state.highwater is not None:
+                lag = metrics.LAG.labels(tp.topic, str(tp.partition))
+                lag.set(max(0, state.highwater - position))
         return lanes, {}
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:

@@ -87,8 +87,8 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         **client_options(settings),
         request_timeout_ms=round(_SEND_SECONDS * 1000),
     )
-    await producer.start()
     try:
+        await producer.start()
         yield producer
     finally:
         await producer.stop()

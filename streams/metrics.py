@@ -114,6 +114,10 @@ CHUNK_SECONDS: Final = Histogram(
 )
 # Last offset an agent finished, by topic and partition: progress, for liveness
 OFFSET: Final = Gauge("journey_offset", "Last offset finished.", ["topic", "partition"])
+# Records of a partition that this process has yet to finish: a worker, or read: the sink
+LAG: Final = Gauge("journey_lag_records", "Records yet to be read.", ["topic", "partition"])
+# Whether /live says that work waits and nothing moves
+STUCK: Final = Gauge("journey_stuck", "1 while work waits and nothing moves.")
 # Partitions this worker owns, by topic
 ASSIGNED: Final = Gauge("journey_assigned_partitions", "Partitions owned.", ["topic"])
 # Whether the last attempt to reach a dependency failed: clickhouse, kafka, and kafka_delivery or

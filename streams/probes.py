@@ -38,6 +38,7 @@ class Probes:
 
     def __init__(self, stuck_seconds: float) -> None:
         self.progress = Progress(stuck_seconds, time.monotonic())
+        metrics.STUCK.set_function(lambda: float(bool(self.progress.stuck(time.monotonic()))))
 
     def serve(self, settings: Settings) -> str:
         """Answer HTTP from a thread until the process ends; the address. SettingsError if taken."""

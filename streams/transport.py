@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer
 from faust.auth import SASLCredentials, SSLCredentials
@@ -102,6 +102,14 @@ class Membership:
         return generation == self._generation
 
 
+class Waiting(NamedTuple):
+    """Whether records of a partition wait; the next offset to fetch, and the partition's end."""
+
+    waiting: bool
+    position: int | None
+    end: int | None
+
+
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's aiokafka consumer, yielding a chunk where it would yield its records one by one."""
 
@@ -114,8 +122,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     def _beat(self) -> None:
         self.beats += 1
 
-    def waiting(self) -> Mapping[TP, tuple[bool, int | None]]:
-        """Each partition assigned: whether records wait there, and the next offset to fetch.
+    def waiting(self) -> Mapping[TP, Waiting]:
+        """What waits of each partition assigned.
 
         Records wait that were not fetched, or fetched and not acknowledged; also where the broker
         has not said yet how far the partition goes.
@@ -136,7 +144,8 @@ class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
             position = state.position if state.has_valid_position else None
             fetched = position is not None and state.highwater is not None
             behind = not fetched or state.highwater > position
-            found[TP(tp.topic, tp.partition)] = (behind or tp in unacked, position)
+            waits = Waiting(behind or tp in unacked, position, state.highwater)
+            found[TP(tp.topic, tp.partition)] = waits
         return found
 
     def membership(self) -> Membership:

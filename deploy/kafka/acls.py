@@ -45,7 +45,7 @@ ROLES: Final[dict[str, tuple[Permission, ...]]] = {
     "producer": tuple(_each("write", (topics.TOUCHPOINTS, topics.DEAD_LETTERS))),
     "worker": (
         *_each("read", {*READERS[WORKERS], topics.ANCHORS, topics.CUSTOMERS}),
-        *_each("write", (t for t in topics.TOPICS if t is not topics.TOUCHPOINTS)),
+        *_each("write", topics.TOPICS),  # touchpoints of another key go on to their partition
         Permission("read", "group", WORKERS),
     ),
     "sink": (*_each("read", READERS[SINK]), Permission("read", "group", SINK)),

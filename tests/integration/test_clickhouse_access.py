@@ -98,13 +98,14 @@ def test_what_is_refused_is_explained_in_one_line_without_the_password(
         assert "marked" not in line, fault
 
 
-def test_a_verb_says_so_and_fails(server: OldClickHouse, tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", [[], ["--debug"]])
+def test_a_verb_says_so_and_fails(server: OldClickHouse, tmp_path: Path, before: list[str]) -> None:
     others = {name: value for name, value in os.environ.items() if not name.startswith("JOURNEY_")}
     wrong, said = refusals(server, tmp_path)["password"]
     not_a_url = f"clickhouse://journey:{PASSWORD}@127.0.0.1:{server.port}/default"
     for given, expected in ((wrong, said), (not_a_url, "JOURNEY_CLICKHOUSE is not a URL of Click")):
         done = subprocess.run(
-            [COMMAND, "customers"],
+            [COMMAND, *before, "customers"],
             env=others | {"JOURNEY_DATA": str(tmp_path), "JOURNEY_CLICKHOUSE": given},
             capture_output=True,
             text=True,
@@ -112,6 +113,9 @@ def test_a_verb_says_so_and_fails(server: OldClickHouse, tmp_path: Path) -> None
             check=False,
         )
         assert done.returncode == 1
-        assert len(done.stderr.splitlines()) == 1, done.stderr
-        assert expected in done.stderr
+        if before:
+            assert "Traceback" in done.stderr
+        else:
+            assert len(done.stderr.splitlines()) == 1, done.stderr
+            assert expected in done.stderr
         assert "marked" not in done.stderr + done.stdout

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+import producers.publisher as publisher_module
+from producers.publisher import Publisher
 from streams.cluster import SINK, administer
 from tests.integration.pipeline import Pipeline, pipeline, until
 from tests.servers import running_clickhouse
@@ -23,13 +25,13 @@ def test_parts_that_wait_for_a_broker_say_so_and_end_when_told(
     with pipeline(tmp_path, clickhouse_url) as pipe:
         pipe.broker.hang()
         pipe.start("worker", "sink")
-        until(lambda: pipe.waits_for("worker", "kafka"), pipe.told, 40)
-        until(lambda: pipe.waits_for("sink", "kafka"), pipe.told, 40)
+        until(lambda: pipe.waits_for("worker", "kafka"), pipe.told)
+        until(lambda: pipe.waits_for("sink", "kafka"), pipe.told)
         for name, part in pipe.parts.items():
             assert part.output().count("kafka is away, waiting for it") == 1
             pipe.signal(name, signal.SIGTERM)
-        until(lambda: pipe.parts["worker"].returncode() == -signal.SIGTERM, pipe.told, 5)
-        until(lambda: pipe.parts["sink"].returncode() == 0, pipe.told, 60)
+        until(lambda: pipe.parts["worker"].returncode() == -signal.SIGTERM, pipe.told)
+        until(lambda: pipe.parts["sink"].returncode() == 0, pipe.told)
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,10 @@ def pipe(tmp_path_factory: pytest.TempPathFactory, clickhouse_port: int) -> Iter
     with pipeline(tmp_path_factory.mktemp("pipe"), url, stuck_seconds=6) as found:
         found.broker.refuse()
         found.start("worker", "sink")
-        until(lambda: found.waits_for("worker", "kafka"), found.told, 20)
-        until(lambda: found.waits_for("sink", "kafka"), found.told, 20)
+        until(lambda: found.waits_for("worker", "kafka"), found.told)
+        until(lambda: found.waits_for("sink", "kafka"), found.told)
         found.broker.restore()
-        until(lambda: found.is_ready("worker", "sink"), found.told, 30)
+        until(lambda: found.is_ready("worker", "sink"), found.told)
         yield found
 
 
@@ -61,7 +63,7 @@ def settled(pipe: Pipeline) -> None:
     pipe.broker.restore()
     pipe.database.restore()
     pipe.assert_exact()
-    until(lambda: pipe.is_ready("worker", "sink"), pipe.told, 30)
+    until(lambda: pipe.is_ready("worker", "sink"), pipe.told)
     assert pipe.never_ended(), pipe.told()
 
 
@@ -75,8 +77,8 @@ def committed(pipe: Pipeline) -> int:
 def test_a_broker_that_refuses_in_the_middle_of_work_is_waited_for(pipe: Pipeline) -> None:
     pipe.send(4_000)
     pipe.broker.refuse()
-    until(lambda: pipe.waits_for("worker", "kafka"), pipe.told, 20)
-    until(lambda: pipe.waits_for("sink", "kafka"), pipe.told, 20)
+    until(lambda: pipe.waits_for("worker", "kafka"), pipe.told)
+    until(lambda: pipe.waits_for("sink", "kafka"), pipe.told)
     pipe.broker.restore()
     pipe.send(100)
     settled(pipe)
@@ -87,7 +89,7 @@ def test_a_broker_that_falls_silent_is_waited_for_and_dead_connections_are_left(
 ) -> None:
     pipe.send(4_000)
     pipe.broker.hang()
-    until(lambda: pipe.waits_for("worker", "kafka"), pipe.told, 30)
+    until(lambda: pipe.waits_for("worker", "kafka"), pipe.told)
     pipe.broker.restore()
     pipe.send(100)
     settled(pipe)
@@ -102,14 +104,37 @@ def test_a_slow_broker_that_breaks_connections_is_worked_with(pipe: Pipeline) ->
     settled(pipe)
 
 
+def test_an_import_waits_for_the_broker_in_bounded_memory_and_goes_on(
+    pipe: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 256 * 1024
+    monkeypatch.setattr(publisher_module, "MAX_PENDING_BYTES", limit)
+    waited: list[float] = []
+
+    def mend(seconds: float) -> None:
+        waited.append(seconds)
+        pipe.broker.restore()
+
+    publisher = Publisher(pipe.settings, timeout=60, waiting=mend)
+    pipe.publish(publisher, 10)
+    publisher.flush()
+    pipe.broker.hang()
+    most = pipe.publish(publisher, 2_000)
+    publisher.flush()
+    publisher.close()
+    assert waited
+    assert most * 1_000 <= limit
+    settled(pipe)
+
+
 def test_a_database_that_refuses_is_waited_for_and_offsets_stay_where_rows_are(
     pipe: Pipeline,
 ) -> None:
     before = committed(pipe)
     pipe.database.refuse()
     pipe.send(3_000)
-    until(lambda: pipe.waits_for("sink", "clickhouse"), pipe.told, 20)
-    until(lambda: pipe.metric("journey_touchpoints_total", "worker") >= before, pipe.told, 20)
+    until(lambda: pipe.waits_for("sink", "clickhouse"), pipe.told)
+    until(lambda: pipe.metric("journey_touchpoints_total", "worker") >= before, pipe.told)
     assert pipe.is_ready("worker")
     assert committed(pipe) == before
     settled(pipe)
@@ -122,7 +147,7 @@ def test_a_database_that_never_answers_does_not_cost_the_sink_its_partitions(
     groups = pipe.parts["sink"].output().count("assigned")
     pipe.database.hang()
     pipe.send(500)
-    until(lambda: pipe.waits_for("sink", "clickhouse"), pipe.told, 30)
+    until(lambda: pipe.waits_for("sink", "clickhouse"), pipe.told)
     settled(pipe)
     assert pipe.parts["sink"].output().count("assigned") == groups
 
@@ -131,7 +156,7 @@ def test_inserts_that_are_cut_in_the_middle_are_written_whole(pipe: Pipeline) ->
     before = pipe.metric("journey_insert_errors_total", "sink")
     pipe.database.cut_after(20_000)
     pipe.send(4_000)
-    until(lambda: pipe.metric("journey_insert_errors_total", "sink") > before, pipe.told, 20)
+    until(lambda: pipe.metric("journey_insert_errors_total", "sink") > before, pipe.told)
     settled(pipe)
 
 
@@ -153,7 +178,7 @@ def test_a_disk_that_is_full_is_waited_for(tmp_path: Path) -> None:
             pipeline(tmp_path, f"clickhouse://default@127.0.0.1:{port}/full") as pipe,
         ):
             pipe.start("worker", "sink")
-            until(lambda: pipe.is_ready("worker", "sink"), pipe.told, 30)
+            until(lambda: pipe.is_ready("worker", "sink"), pipe.told)
             pipe.send(100)
             pipe.assert_exact()
             ballast = disk / "ballast"
@@ -161,7 +186,7 @@ def test_a_disk_that_is_full_is_waited_for(tmp_path: Path) -> None:
                 free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
                 os.posix_fallocate(file.fileno(), 0, free)
             pipe.send(2_000)
-            until(lambda: pipe.waits_for("sink", "clickhouse"), pipe.told, 30)
+            until(lambda: pipe.waits_for("sink", "clickhouse"), pipe.told)
             ballast.unlink()
             settled(pipe)
     finally:
@@ -173,9 +198,9 @@ def test_a_worker_that_was_paused_while_another_took_over_does_not_undo_its_work
 ) -> None:
     with pipeline(tmp_path, clickhouse_url) as pipe:
         pipe.start("worker-1", "sink")
-        until(lambda: pipe.is_ready("worker-1", "sink"), pipe.told, 30)
+        until(lambda: pipe.is_ready("worker-1", "sink"), pipe.told)
         pipe.send(6_000)
-        until(lambda: pipe.metric("journey_touchpoints_total", "worker-1") > 0, pipe.told, 20)
+        until(lambda: pipe.metric("journey_touchpoints_total", "worker-1") > 0, pipe.told)
         pipe.signal("worker-1", signal.SIGSTOP)
         pipe.start("worker-2")
         pipe.send(2_000)

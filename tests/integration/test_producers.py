@@ -163,8 +163,9 @@ def test_a_file_becomes_touchpoints_and_dead_letters(settings: Settings, tmp_pat
     assert report.reasons == {"invalid_field": 1, "bad_time": 1, "missing_field": 1}
     assert steps[-1] == (path.stat().st_size,) * 2
     letters = dict(everything(settings, DEAD_LETTERS.name))
-    assert set(letters) == {f"import:buys.txt:0:{number}" for number in (1, 502, 503)}
-    last = msgspec.json.decode(letters["import:buys.txt:0:503"], type=DeadLetter)
+    places = {key.rpartition(":")[0]: key for key in letters}  # less the digest of the bytes
+    assert set(places) == {f"import:buys.txt:0:{number}" for number in (1, 502, 503)}
+    last = msgspec.json.decode(letters[places["import:buys.txt:0:503"]], type=DeadLetter)
     assert (last.raw, last.reason, last.offset) == (b"1 2", "missing_field", 503)
     found = everything(settings, TOUCHPOINTS.name)
     assert len(found) == 500

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from privacy.stores import STORES
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
 from streams.core.guards import FAN_OUT, SHARED
@@ -52,3 +53,11 @@ def test_identity_tells_the_kinds_in_order_and_how_many_they_may_meet() -> None:
     assert documented == [(kind, f"{FAN_OUT[kind]:,}") for kind in PRECEDENCE]
     shared = {row[0] for row in rows("docs/identity.md", "Kind") if row[3] == "joins nobody"}
     assert shared == SHARED
+
+
+def test_privacy_lists_every_store_and_when_its_bytes_are_gone() -> None:
+    assert {row[0] for row in rows("docs/privacy.md", "Table")} == {s.table for s in STORES}
+    text = (ROOT / "docs/privacy.md").read_text(encoding="utf-8")
+    for topic in TOPICS:
+        days = topic.clean_days()
+        assert f"| {days} days " in text, f"{topic.name}: {days} days"
