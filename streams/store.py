@@ -132,6 +132,7 @@ class MemoryStore:
 
     def close(self) -> None:
         self.closed = True
+        self._values, self._under = {}, {}
 
     def __len__(self) -> int:
         return len(self._values)
@@ -269,6 +270,7 @@ class DiskStore:
     def _close_quietly(self) -> None:
         if self._database is not None:
             self._database.close()
+            self._database = None
 
 
 def _options() -> Options:
