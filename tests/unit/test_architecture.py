@@ -16,8 +16,8 @@ SOURCES = (
     *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "deploy", "commands"),
 )
 WIRING = {
-    *("streams.changelog", "streams.delivery", "streams.metrics", "streams.security"),
-    "streams.transport",
+    *("streams.changelog", "streams.delivery", "streams.metrics", "streams.recent"),
+    *("streams.security", "streams.store", "streams.transport"),
 }
 VITALS = {"streams.memory", "streams.outage", "streams.probes", "streams.retry"}
 # Module or package -> what of ours it may import; the longest name that fits decides.
