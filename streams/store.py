@@ -268,6 +268,7 @@ class DiskStore:
     def _close_quietly(self) -> None:
         if self._database is not None:
             self._database.close()
+            self._database = None
 
 
 def _options() -> Options:

@@ -89,6 +89,7 @@ def test_what_is_corrupt_on_disk_is_refused_and_when_it_is_read_removed(tmp_path
         DiskStore(folder)
     table = max((tmp_path / "another").glob("*.sst"))
     with table.open("r+b") as file:
+        file.seek(table.stat().st_size // 2)
         file.write(b"nonsense" * 1_000)
     store = DiskStore(tmp_path / "another")
     with pytest.raises(StoreFailed, match=r"Corruption.*\(JOURNEY_STATE\)"):
