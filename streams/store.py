@@ -132,6 +132,7 @@ class MemoryStore:
 
     def close(self) -> None:
         self.closed = True
+        self._values, self._under = {}, {}
 
     def __len__(self) -> int:
         return len(self._values)
