@@ -145,20 +145,23 @@ class Worker:
             return {"group": Lane(waiting=True, mark=0)}, {"group": "has not given partitions yet"}
         consumer: ChunkConsumer = self.app.consumer
         consumer.beat()
+        standing = consumer.waiting()
         loaded = metrics.count_of(metrics.RECOVERED)
         lanes = {
             "consumer thread": Lane(waiting=True, mark=consumer.beats),
             "group": Lane(waiting=self.app.rebalancing, mark=(self.generations, loaded)),
         }
         metrics.LAG.clear()
-        for tp, (waiting, position, end) in consumer.waiting().items():
+        for tp, (waiting, position, end) in standing.items():
             done = self.done.get(tp)
             lanes[f"{tp.topic} {tp.partition}"] = Lane(waiting, (position, done, loaded))
             following = position if done is None else done + 1
             if end is not None and following is not None:
                 metrics.LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - following))
         held = (self.anchors, self.identities, self.customers, self.verdicts, self.guards)
-        loading = sum(len(of.loading) for of in held)
+        # A sweep reads state that nothing waits for.
+        needed = any(waiting for waiting, _, _ in standing.values())
+        loading = sum(len(of.loading) for of in held) if needed else 0
         unready = {
             **({"group": "is assigning partitions"} if self.app.rebalancing else {}),
             **({"state": f"of {loading} partitions is being read"} if loading else {}),

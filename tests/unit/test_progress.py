@@ -34,6 +34,7 @@ def test_what_moves_or_has_nothing_to_do_is_never_stuck() -> None:
     assert moving.stuck(100) == moving.unready(100) == {}
     idle = seen(*((now, IDLE) for now in range(100)))
     assert idle.stuck(100) == idle.unready(100) == {}
+    assert seen((0, IDLE)).unready(20) == {}
 
 
 def test_the_time_counts_from_when_work_began_to_wait() -> None:
