@@ -106,6 +106,8 @@ def test_a_pipeline_runs_over_tls_each_role_with_its_own_login_and_rights(
     done = run(tmp_path, operator, "setup")
     assert done.returncode == 0, done.stderr
     assert "touchpoints" in done.stdout
+    done = run(tmp_path, operator, "topics", "--check")
+    assert done.returncode == 0, done.stderr
     file = write_ndjson(
         tmp_path / "touchpoints.ndjson",
         [
