@@ -183,7 +183,6 @@ def reads(kafka: SecuredKafka, user: str, topic: str, group: str | None = None) 
 FORBIDDEN: list[tuple[str, Callable[..., None], tuple[str, ...], type[AuthorizationError]]] = [
     ("web", reads, ("touchpoints",), TopicAuthorizationFailedError),
     ("web", writes, ("journeys",), TopicAuthorizationFailedError),
-    ("worker", writes, ("touchpoints",), TopicAuthorizationFailedError),
     ("worker", reads, ("journeys",), TopicAuthorizationFailedError),
     ("worker", reads, ("touchpoints", SINK), GroupAuthorizationFailedError),
     ("sink", writes, ("touchpoints",), TopicAuthorizationFailedError),
