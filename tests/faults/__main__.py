@@ -123,13 +123,14 @@ def _run(options: argparse.Namespace, network: Network) -> int:
         "timeline": summary.timeline(run.recoveries, began),
         "most_unread": progress.most_behind,
         "peak_memory_mb": {name: round(n / 2**20) for name, n in pipeline.peaks.items()},
+        "ended_stuck": dict(pipeline.stuck),
         "own_exits": {f"{name} {code}": n for (name, code), n in pipeline.exits.items()},
     }
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(figures, indent=2, ensure_ascii=False) + "\n")
     summary.show(out, figures)
-    for name in ("most_unread", "peak_memory_mb", "own_exits"):
+    for name in ("most_unread", "peak_memory_mb", "ended_stuck", "own_exits"):
         out.print(f"{name.replace('_', ' ')}: {figures[name]}", markup=False)
     if stuck:
         out.print(stuck)

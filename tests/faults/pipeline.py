@@ -21,6 +21,7 @@ from deploy.local.process import Process, free_ports
 from schemas.settings import PREFIX, Settings
 from sinks.clickhouse import connect, prepare
 from streams.cluster import BrokerUnavailable, declare
+from tests.faults.liveness import Liveness
 from tests.faults.network import Network
 
 BROKER: Final = "broker"
@@ -30,6 +31,7 @@ PRODUCER: Final = "producer"
 WORKERS: Final = ("worker-1", "worker-2")
 SPARE: Final = "worker-3"  # comes and goes
 PARTITIONS: Final = 4
+_PROBED: Final = (SINK, *WORKERS, SPARE)
 _LINKED: Final = (CLICKHOUSE, SINK, PRODUCER, *WORKERS, SPARE)  # the broker is the hub
 _RESTART_PAUSE: Final = 1.0
 _START_SECONDS: Final = 60.0
@@ -53,7 +55,12 @@ class Pipeline:
         self.network = network
         self.acknowledged = folder / "acknowledged"
         self._addresses = {name: network.join(name) for name in _LINKED}
-        self._broker_port, self._controller_port, self._clickhouse_port = free_ports(3)
+        ports = free_ports(3 + len(_PROBED))
+        self._broker_port, self._controller_port, self._clickhouse_port, *probes = ports
+        self._probe_ports = dict(zip(_PROBED, probes, strict=True))
+        self._liveness = Liveness(
+            {name: f"{self._addresses[name]}:{port}" for name, port in self._probe_ports.items()}
+        )
         self._stream = stream
         self._rate = rate
         self._began = 0.0
@@ -65,11 +72,11 @@ class Pipeline:
             ),
             partitions=PARTITIONS,
             identity_key=SecretStr("the key of the fault run"),
-            metrics_port=0,
         )
         self.parts: dict[str, Process] = {}
         self.held: set[str] = set()
         self.exits: Counter[tuple[str, int]] = Counter()  # ends that no fault asked for
+        self.stuck: Counter[str] = Counter()  # ended because they did not get on
         self.peaks: dict[str, int] = {}  # part -> most resident memory, bytes
         self._expected: set[int] = set()  # pids that we killed
         self._dead_since: dict[str, float] = {}
@@ -92,6 +99,7 @@ class Pipeline:
                 **_BROKER_OPTIONS,
             },
         )
+        self._liveness.start()
         self.launch(BROKER)
         self.launch(CLICKHOUSE)
         self._await(BROKER, lambda: _answers(hub, self._broker_port) and self._declare())
@@ -122,19 +130,28 @@ class Pipeline:
             f"{PREFIX}KAFKA": settings.kafka,
             f"{PREFIX}CLICKHOUSE": settings.clickhouse.get_secret_value(),
             f"{PREFIX}PARTITIONS": str(settings.partitions),
-            f"{PREFIX}METRICS_PORT": "0",
+            f"{PREFIX}METRICS_HOST": self._addresses.get(name, self.network.hub),
+            f"{PREFIX}METRICS_PORT": str(self._probe_ports.get(name, 0)),
             f"{PREFIX}IDENTITY_KEY": settings.identity_key_bytes().decode(),
         }
         self.held.discard(name)
         self._dead_since.pop(name, None)
         self.parts[name] = Process(name, command, environ, self.folder / "logs" / f"{name}.log")
+        self._liveness.expect(name)
 
     def watch(self) -> None:
-        """Start again, after a second, what has died and is not held down; note memory."""
+        """Start again, after a second, what has died and is not held down; note memory.
+
+        What is stuck is killed, and so started again.
+        """
         for name, part in list(self.parts.items()):
             code = part.returncode()
             if code is None:
                 self.peaks[name] = max(self.peaks.get(name, 0), _resident(part.pid))
+                if self._liveness.is_stuck(name):
+                    self.stuck[name] += 1
+                    self.signal(name, SIGKILL)
+                    self._liveness.expect(name)
             elif name in self.held or (name == PRODUCER and code == 0):
                 continue
             elif name not in self._dead_since:
@@ -175,6 +192,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """Kill everything."""
+        self._liveness.stop()
         for name in (*WORKERS, SPARE, SINK, PRODUCER, CLICKHOUSE, BROKER):
             if self.is_up(name):
                 self.signal(name, SIGKILL)
