@@ -129,7 +129,8 @@ class Run:
             self._active.remove(active)
         seen, sent = self.progress.latest, acknowledged(self.pipeline.acknowledged)
         for recovery in self.recoveries:
-            recovery.look(seen, sent, self.touchpoints)
+            if all(self.pipeline.is_up(part) or part == SPARE for part in recovery.parts):
+                recovery.look(seen, sent, self.touchpoints)
         self.pipeline.watch()
         if now - self._told >= 5:
             self._told = now
