@@ -66,7 +66,7 @@ $(KAFKA): deploy/kafka/pom.xml
 	  -DoutputDirectory=$(CURDIR)/.kafka/lib -DincludeScope=runtime
 	@touch $@
 
-# A million hostile records in process, and 200,000 through a whole stack.
+# A million hostile records and more in process, and 200,000 through a whole stack.
 fuzz: $(INSTALLED)
 	$(BIN)/python -m tests.fuzz
 
