@@ -70,6 +70,7 @@ def test_stopped_processes_are_replaced_within_a_minute_and_nothing_is_lost_or_d
     watched: Stack,
 ) -> None:
     settings = watched.settings
+    until(lambda: journey(settings.data, "status").returncode == 0, lambda: "never ready", 60)
     told = answer(settings.data, "status")["processes"]
     assert {(name, one["live"], one["ready"]) for name, one in told.items()} == {
         (name, True, True) for name in ("broker", "clickhouse", "sink", "worker-1", "worker-2")

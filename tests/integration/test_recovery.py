@@ -125,7 +125,7 @@ def contents(folder: Path) -> dict[str, dict[bytes, bytes]]:
     for place in sorted(folder.iterdir()):
         if place.is_dir():
             store = DiskStore(place)
-            found[place.name] = {key: store.get(key) or b"" for key in store.keys()}
+            found[place.name] = {key: store.get(key) or b"" for key in store.keys()}  # noqa: SIM118
             store.close()
     return found
 
