@@ -77,7 +77,7 @@ faults: $(INSTALLED) $(KAFKA)
 	command -v ip >/dev/null || \
 	  { apt-get update -q && apt-get install -qy --no-install-recommends iproute2; }
 	$(BIN)/python -m tests.faults --touchpoints $(TOUCHPOINTS) --faults $(FAULTS) \
-	  --json build/faults.json
+	  --json build/faults.json $(OPTIONS)
 
 bench: $(INSTALLED)
 	$(BIN)/pip install --quiet --no-deps py-spy
