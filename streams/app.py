@@ -49,6 +49,7 @@ from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.recovery import Recovery, StateInUse
 from streams.retry import backoff
 from streams.security import client_options, refusal
+from streams.standby import Standby
 from streams.store import Released
 from streams.transport import Chunk, ChunkConsumer, ChunkTransport, credentials
 
@@ -69,6 +70,8 @@ class Worker:
     """The agents, the state of their partitions and the producer they share."""
 
     def __init__(self, settings: Settings) -> None:
+        if settings.standby and settings.state is None:
+            raise SettingsError("JOURNEY_STANDBY: set JOURNEY_STATE too, where its state is kept")
         self.settings = settings
         self.probes = Probes(settings.stuck_seconds)
         self.identity_key = settings.identity_key_bytes()
@@ -210,6 +213,10 @@ class Worker:
                 self.identities.drop(tp.partition)
             elif tp.topic == topics.PARTS.name:
                 self.customers.drop(tp.partition)
+
+    async def follow(self) -> None:
+        """Keep the state of partitions that others own, until cancelled."""
+        await Standby(self.settings, self.recovery, self._consumer, _MERGES).run()
 
     def _resolve(self) -> resolve.Resolve:
         return resolve.Resolve(
@@ -416,6 +423,8 @@ def main() -> int:
             self.add_future(worker.probes.observe(worker.look))
             await worker.start()
             self.add_future(worker.probes.reach(lambda: ask_broker(worker.producer.client)))
+            if settings.standby:
+                self.add_future(worker.follow())
             await super().on_start()
 
         async def on_shutdown(self) -> None:

@@ -155,6 +155,13 @@ def unread(settings: Settings) -> dict[tuple[str, str], int]:
     }
 
 
+def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
+    """A group's next offsets, by partition of a topic."""
+    with administer(settings) as admin:
+        offsets = _coordinated(lambda: admin.list_group_offsets(group).get(group, {}))
+    return {tp.partition: _offset(found) for tp, found in offsets.items() if tp.topic == topic}
+
+
 def wait_until_read(
     settings: Settings, progress: Callable[[int], None], patience: float, pause: float = 0.1
 ) -> int:

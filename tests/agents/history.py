@@ -159,13 +159,13 @@ class Pipeline:
         """Compact some of the compacted partitions.
 
         Where workers overwrite each other, compaction may not be quicker than the owner, who looks
-        every minute; `min.compaction.lag.ms` sees to that.
+        every minute, nor than those who read; `min.compaction.lag.ms` sees to that.
         """
         if self.haunted:
             await self.audit()
         for place in list(self.broker.logs):
             if place[0] in _COMPACTED and chance.random() < 0.5:
-                lags = self.haunted and place[0] == topics.PARTS.name
+                lags = self.haunted and place[0] in (topics.MEMBERS.name, topics.PARTS.name)
                 end = self.positions[place] if lags else self.broker.ends[place]
                 self.broker.compact(place, before=end)
 

@@ -136,10 +136,10 @@ class Failing(Broker):
         super().__init__()
         self.errors = list(errors)
 
-    async def _acknowledge(self, topic: str) -> None:
+    async def _acknowledge(self, topic: str, offset: int) -> Any:
         if self.errors:
             raise self.errors.pop(0)
-        await super()._acknowledge(topic)
+        return await super()._acknowledge(topic, offset)
 
 
 class Membership:
