@@ -68,12 +68,10 @@ class Recovery:
     ) -> Changelog:
         """The changelog of a partition that we own, up to its end, or before an offset.
 
-        Whoever held its store in this process loses it. What is stale in the topic is not sent
-        again yet.
+        What is stale in the topic is not sent again yet.
         """
         started = time.monotonic()
-        store = self._claim(topic, partition)
-        self._owned.add((topic, partition))
+        store = self.claim(topic, partition)
         if store.checkpoint is not None:
             self.check(store, topic, partition, await end_of(self._connect, topic, partition))
         found = len(store)
@@ -93,6 +91,11 @@ class Recovery:
             *(topic, partition, seconds, found, replayed),
         )
         return changelog
+
+    def claim(self, topic: str, partition: int) -> Store:
+        """The store of a partition for its owner; whoever held it in this process loses it."""
+        self._owned.add((topic, partition))
+        return self._claim(topic, partition)
 
     def spare(self, topic: str, partition: int) -> Store | None:
         """The store of a partition for the standby; None where its owner is in this process."""
