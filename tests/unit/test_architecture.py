@@ -24,6 +24,10 @@ VITALS = {"streams.memory", "streams.outage", "streams.probes", "streams.retry"}
 MAY_IMPORT: dict[str, set[str]] = {
     "schemas": {"schemas"},
     "streams": {"schemas", "streams.core", "streams.cluster", "streams.policy", *WIRING, *VITALS},
+    "streams.standby": {
+        *("schemas", "streams.cluster", "streams.recovery", "streams.retry"),
+        *WIRING,
+    },
     "streams.core": {"schemas", "streams.core"},
     "streams.agents": {"schemas", "streams.core", "streams.agents", *WIRING},
     "streams.app": {"schemas", "streams"},

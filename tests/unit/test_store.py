@@ -21,7 +21,7 @@ KEYS += [b"customer:1", b"device:d", b"customer:1\1"]
 
 def everything(store: Store) -> dict[str, Any]:
     return {
-        "items": {key: store.get(key) for key in store.keys()},
+        "items": dict(zip(store.keys(), store.values(), strict=True)),
         "values": sorted(store.values()),
         "prefixes": sorted(p for p in store.prefixes() if store.under(p)),
         "under": {p: sorted(store.under(p)) for p in store.prefixes() if store.under(p)},
