@@ -76,6 +76,12 @@ class Settings(BaseModel):
         description="Share of dead letters among a partition's last 1,000 records over which a "
         "worker stops; 1 never stops.",
     )
+    state: Path | None = Field(
+        None, description="Folder of a worker's own state on disk; none: in memory, read anew."
+    )
+    standby: bool = Field(
+        False, description="Whether a worker keeps the state of partitions it does not own, too."
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464, description="Port of a process's /metrics, /live and /ready; 0 picks a free one."
     )

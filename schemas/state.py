@@ -46,8 +46,9 @@ class AnchorState(msgspec.Struct, omit_defaults=True):
     part: Part = msgspec.field(default_factory=Part)
     customer: str = ""  # empty: the identifier is its own customer
     epoch: int = 0
-    left: list[str] = []  # customers to tell that it left, empty for itself
-    told: list[str] = []  # customers told that it left; they remember its name
+    # customer it has left, empty for itself -> (epoch it left by, epoch it was told by or -1)
+    left: dict[str, tuple[int, int]] = {}
+    forgot: int = 0  # times that an erased identifier's name was dropped
     offset: int = -1  # last offset counted, of the topic's present incarnation
     seen: list[int] = []  # the newest event ids, 64 bits each, oldest first
     linked: dict[str, tuple[int, str]] = {}  # identifier -> earliest (ms, event id) announced

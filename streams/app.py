@@ -14,10 +14,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import faust
-import msgspec
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from faust.types import TP
@@ -26,21 +25,20 @@ from yarl import URL
 from schemas import topics
 from schemas.decode import decode
 from schemas.settings import Settings, SettingsError, load
-from schemas.state import AnchorState
 from streams import metrics
 from streams.agents import identity, resolve, stitch
-from streams.changelog import Partitions, replay, tail
-from streams.cluster import WORKERS, BrokerUnavailable
+from streams.changelog import Changelog, Partitions, tail
+from streams.cluster import WORKERS, BrokerUnavailable, incarnations
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
 from streams.core.identity import Identities
-from streams.core.journey import CustomerState
 from streams.core.progress import Lane
 from streams.delivery import (
     SESSION_SECONDS,
     Outgoing,
     OwnershipLost,
+    Written,
     connect,
     deliver_while_owned,
 )
@@ -48,20 +46,32 @@ from streams.memory import collect_less
 from streams.outage import patiently
 from streams.policy import PolicyError, load_policy
 from streams.probes import KAFKA, Probes, ask_broker, describe
+from streams.recovery import Recovery, StateInUse
 from streams.retry import backoff
 from streams.security import client_options, refusal
+from streams.standby import Standby
+from streams.store import Released
 from streams.transport import Chunk, ChunkConsumer, ChunkTransport, credentials
 
 SWEEP_SECONDS = 60.0
 _END_SECONDS = 20.0  # a worker that crashed has so long to end in order
 _BUFFERED_CHUNKS = 32  # of an agent; a chunk is at most a fetch of 1 MiB
 log = logging.getLogger("journey.worker")
+# changelog -> of two records of one key, the one that counts
+_MERGES: Final = {
+    topics.ANCHORS.name: resolve.merge_states,
+    topics.LINKS.name: identity.merge_links,
+    topics.PARTS.name: stitch.merge_parts,
+    topics.CUSTOMERS.name: stitch.merge_health,
+}
 
 
 class Worker:
     """The agents, the state of their partitions and the producer they share."""
 
     def __init__(self, settings: Settings) -> None:
+        if settings.standby and settings.state is None:
+            raise SettingsError("JOURNEY_STANDBY: set JOURNEY_STATE too, where its state is kept")
         self.settings = settings
         self.probes = Probes(settings.stuck_seconds)
         self.identity_key = settings.identity_key_bytes()
@@ -70,9 +80,14 @@ class Worker:
         self._connections = AsyncExitStack()
         self.own = own_identifiers(settings.own_contacts, self.identity_key, settings.phone_region)
         self.partitions = 0
-        self.anchors = Partitions(patiently(self._load_anchors, self.probes))
-        self.identities = Partitions(patiently(self._load_identities, self.probes))
-        self.customers = Partitions(patiently(self._load_customers, self.probes))
+        self.recovery = Recovery(settings.state, self._consumer, self.deliver)
+        self.anchors = Partitions(patiently(self._load_anchors, self.probes), resolve.States.close)
+        self.identities = Partitions(
+            patiently(self._load_identities, self.probes), identity.Known.close
+        )
+        self.customers = Partitions(
+            patiently(self._load_customers, self.probes), stitch.Customers.close
+        )
         self.verdicts = Partitions(patiently(self._load_verdicts, self.probes))
         self.excess: TooManyDeadLetters | None = None  # what this worker stopped at
         self.generations = 0  # times that partitions were assigned
@@ -104,18 +119,21 @@ class Worker:
         """Connect the producer; raises KafkaConnectionError where the broker is away."""
         self.producer = await self._connections.enter_async_context(connect(self.settings))
         self.partitions = len(await self.producer.partitions_for(topics.TOUCHPOINTS.name))
+        if self.settings.state is not None:
+            self.recovery.incarnations = await asyncio.to_thread(incarnations, self.settings)
 
     async def stop(self) -> None:
-        """Close the producer."""
+        """Close the producer and the stores."""
         await self._connections.aclose()
+        self.recovery.stop()
 
-    async def deliver(self, records: list[Outgoing]) -> None:
+    async def deliver(self, records: list[Outgoing]) -> list[Written]:
         """Send and wait for the broker's acknowledgement, also through an outage of the broker.
 
         Raises OwnershipLost where our partitions may have another owner since.
         """
         consumer: ChunkConsumer = self.app.consumer
-        await deliver_while_owned(self.producer, records, consumer.membership(), self.probes)
+        return await deliver_while_owned(self.producer, records, consumer.membership(), self.probes)
 
     def look(self) -> tuple[Mapping[str, Lane], Mapping[str, str]]:
         """What waits and what moved, and what there is to do before the worker is ready."""
@@ -147,29 +165,22 @@ class Worker:
         """One chunk of `touchpoints` or `identity.members`: both change the same states."""
         partition = chunk[0].partition
         states = await self.anchors.get(partition)
-        agent = resolve.Resolve(
-            self.deliver,
-            self.partitions,
-            self.identity_key,
-            self.settings.phone_region,
-            self.own,
-            self.settings.dead_letter_limit,
-        )
         if chunk[0].topic == topics.TOUCHPOINTS.name:
             verdicts = await self.verdicts.get(partition, before=chunk[0].offset)
-            now = resolve.now_utc()
+            now, agent = resolve.now_utc(), self._resolve()
             try:
                 await resolve.resolve_touchpoints(agent, states, verdicts, partition, chunk, now)
             except TooManyDeadLetters as excess:
                 self.excess = excess
                 raise
         else:
-            await resolve.resolve_members(agent, states, partition, chunk)
+            await resolve.resolve_members(self._resolve(), states, chunk)
 
     async def on_links(self, chunk: Chunk) -> None:
         """One chunk of `identity.links`."""
-        identities = await self.identities.get(chunk[0].partition, before=chunk[0].offset)
-        await identity.identify(self.deliver, self.partitions, identities, chunk)
+        known = await self.identities.get(chunk[0].partition, before=chunk[0].offset)
+        await identity.identify(self.deliver, self.partitions, known.identities, chunk)
+        known.learned(chunk)
 
     async def on_parts(self, chunk: Chunk) -> None:
         """One chunk of `parts`."""
@@ -178,14 +189,20 @@ class Worker:
         await stitch.stitch(self.stitch, customers, partition, self.partitions, chunk, _now_ms())
 
     async def sweep(self, assigned: Iterable[TP]) -> None:
-        """Look at the customers of the partitions assigned whose health may have decayed."""
+        """Look after the partitions assigned: what others wrote, and whose health has decayed."""
         for tp in assigned:
-            if tp.topic == topics.PARTS.name:
-                customers = await self.customers.get(tp.partition)
-                try:
+            with suppress(Released, OwnershipLost):  # its new owner does
+                await self.audit(tp)
+                if tp.topic == topics.PARTS.name:
+                    customers = await self.customers.get(tp.partition)
                     await stitch.sweep(self.stitch, customers, tp.partition, _now_ms())
-                except OwnershipLost:  # its new owner sweeps
-                    return
+
+    async def audit(self, tp: TP) -> None:
+        """Put right what workers that do not own a partition any more wrote to its changelogs."""
+        if tp.topic == topics.TOUCHPOINTS.name:
+            await resolve.audit(self._resolve(), await self.anchors.get(tp.partition))
+        elif tp.topic == topics.PARTS.name:
+            await stitch.audit(self.stitch, await self.customers.get(tp.partition))
 
     def revoke(self, revoked: Iterable[TP]) -> None:
         """Forget the state of partitions that may have another owner now."""
@@ -201,35 +218,35 @@ class Worker:
             elif tp.topic == topics.PARTS.name:
                 self.customers.drop(tp.partition)
 
-    async def _load_anchors(self, partition: int, _before: int | None) -> dict[str, AnchorState]:
-        decode = msgspec.json.Decoder(AnchorState).decode
-        latest = {}
-        async for record in replay(self._consumer, topics.ANCHORS.name, partition):
-            latest[record.key] = record.value
-        return {key.decode(): decode(value) for key, value in latest.items() if key and value}
+    async def follow(self) -> None:
+        """Keep the state of partitions that others own, until cancelled."""
+        await Standby(self.settings, self.recovery, self._consumer, _MERGES).run()
 
-    async def _load_identities(self, partition: int, before: int | None) -> Identities:
-        identities = Identities(Guards(denied=self.own))
-        records = replay(self._consumer, topics.LINKS.name, partition, before)
-        identity.learn_again(identities, [record async for record in records])
-        return identities
+    def _resolve(self) -> resolve.Resolve:
+        return resolve.Resolve(
+            self.deliver,
+            self.partitions,
+            self.identity_key,
+            self.settings.phone_region,
+            self.own,
+            self.settings.dead_letter_limit,
+        )
+
+    async def _load_anchors(self, partition: int, _before: int | None) -> resolve.States:
+        states = resolve.States(await self._recover(topics.ANCHORS, partition))
+        await resolve.restate(self._resolve(), states)
+        return states
+
+    async def _load_identities(self, partition: int, before: int | None) -> identity.Known:
+        links = await self._recover(topics.LINKS, partition, before)
+        return identity.Known(Identities(Guards(denied=self.own)), links)
 
     async def _load_customers(self, partition: int, _before: int | None) -> stitch.Customers:
-        customers = stitch.Customers()
-        latest = {}
-        async for record in replay(self._consumer, topics.PARTS.name, partition):
-            latest[record.key] = record.value
-        for value in latest.values():
-            if value is not None:
-                update = stitch.decode_update(value)
-                state = customers.states.setdefault(update.customer, CustomerState())
-                state.take(update)
-        async for record in replay(self._consumer, topics.CUSTOMERS.name, partition):
-            name = (record.key or b"").decode()
-            if record.value is None:
-                customers.published.pop(name, None)
-            else:
-                customers.published[name] = stitch.decode_health(record.value)
+        customers = stitch.Customers(
+            await self._recover(topics.PARTS, partition),
+            await self._recover(topics.CUSTOMERS, partition),
+        )
+        await stitch.restate(self.stitch, customers)
         return customers
 
     async def _load_verdicts(self, partition: int, before: int | None) -> Verdicts:
@@ -242,6 +259,11 @@ class Worker:
                 async for record in tail(self._consumer, name, partition, before, WINDOW)
             ]
         )
+
+    async def _recover(
+        self, topic: topics.Topic, partition: int, before: int | None = None
+    ) -> Changelog:
+        return await self.recovery.recover(topic.name, partition, _MERGES[topic.name], before)
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -330,6 +352,9 @@ def _agent(
             try:
                 with metrics.CHUNK_SECONDS.labels(name).time():
                     await handle(chunk)
+            except Released:
+                log.info("%s %d was revoked meanwhile", chunk[0].topic, chunk[0].partition)
+                continue
             except TooManyDeadLetters as excess:
                 logging.disable()  # Faust's account of a crash: the one line at the end says it
                 _end_within(_END_SECONDS)
@@ -379,8 +404,9 @@ def main() -> int:
     try:
         settings = load()
         worker = Worker(settings)
+        worker.recovery.start()
         address = worker.probes.serve(settings)
-    except (SettingsError, PolicyError) as error:
+    except (SettingsError, PolicyError, StateInUse) as error:
         print(f"worker: {error}", file=sys.stderr)
         return 2
     print(f"metrics on {address}", flush=True)
@@ -401,6 +427,8 @@ def main() -> int:
             self.add_future(worker.probes.observe(worker.look))
             await worker.start()
             self.add_future(worker.probes.reach(lambda: ask_broker(worker.producer.client)))
+            if settings.standby:
+                self.add_future(worker.follow())
             await super().on_start()
 
         async def on_shutdown(self) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 from kafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
@@ -33,6 +34,8 @@ _COORDINATOR_AWAY: Final = (
     NotCoordinatorError,
 )
 _BOOTSTRAP_MS: Final = 5_000
+_TOMBSTONES: Final = "delete.retention.ms"
+_TOMBSTONES_DEFAULT: Final = {"value": "86400000"}  # Kafka's
 SINK: Final = "journey-sink"
 # consumer group -> topics it reads, in order of flow
 READERS: Final = {
@@ -108,6 +111,32 @@ def is_empty(settings: Settings) -> bool:
         return not any(_ends(consumer).values())
 
 
+@dataclass(frozen=True, slots=True)
+class Incarnation:
+    """What tells a topic from an earlier one of its name, and how long it keeps tombstones."""
+
+    id: str
+    tombstones_ms: int
+
+
+def incarnations(settings: Settings) -> dict[str, Incarnation]:
+    """The incarnation of every compacted topic; raises BrokerUnavailable."""
+    names = [topic.name for topic in topics.TOPICS if topic.compacted]
+    with administer(settings) as admin:
+        cluster = admin.describe_cluster()["cluster_id"]
+        described = admin.describe_topics(names)
+        configured = admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, name) for name in names], config_filter="all"
+        )["topic"]
+    return {
+        topic["name"]: Incarnation(
+            f"{cluster} {topic['topic_id']}",
+            int(configured[topic["name"]].get(_TOMBSTONES, _TOMBSTONES_DEFAULT)["value"]),
+        )
+        for topic in described
+    }
+
+
 def unread(settings: Settings) -> dict[tuple[str, str], int]:
     """Records of each (group, topic) that the group has not committed yet, in order of flow."""
     with administer(settings) as admin, _consumer(settings) as consumer:
@@ -124,6 +153,13 @@ def unread(settings: Settings) -> dict[tuple[str, str], int]:
         for group, read in READERS.items()
         for topic in read
     }
+
+
+def committed(settings: Settings, group: str, topic: str) -> dict[int, int]:
+    """A group's next offsets, by partition of a topic."""
+    with administer(settings) as admin:
+        offsets = _coordinated(lambda: admin.list_group_offsets(group).get(group, {}))
+    return {tp.partition: _offset(found) for tp, found in offsets.items() if tp.topic == topic}
 
 
 def wait_until_read(

@@ -35,6 +35,15 @@ class Outgoing(NamedTuple):
     value: bytes | None
 
 
+class Written(NamedTuple):
+    """Where a run of records of one partition landed: so many from `offset` on."""
+
+    topic: str
+    partition: int
+    offset: int
+    records: int
+
+
 class RecordTooLarge(Exception):
     """A record does not fit a batch of its own; names the topic and the size in bytes."""
 
@@ -85,8 +94,10 @@ async def connect(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def deliver(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> None:
+async def deliver(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> list[Written]:
     """Send records as batches, in order within a partition, and wait until all are acknowledged.
+
+    Where they landed, in order within a partition. A value of None deletes the key.
 
     Raises what the producer raises, once no batch is under way any more, and RecordTooLarge.
     """
@@ -97,9 +108,12 @@ async def deliver(producer: AIOKafkaProducer, records: Iterable[Outgoing]) -> No
         _deliver_partition(producer, topic, partition, batch)
         for (topic, partition), batch in by_partition.items()
     ]
+    written: list[Written] = []
     for result in await asyncio.gather(*sent, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result
+        written += result
+    return written
 
 
 async def deliver_while_owned(
@@ -107,7 +121,7 @@ async def deliver_while_owned(
     records: Collection[Outgoing],
     membership: Membership,
     outage: Outage,
-) -> None:
+) -> list[Written]:
     """`deliver`, again until the broker takes the records, as long as our partitions are ours.
 
     The broker must have called us a member moments before, for a record sent by a former owner
@@ -118,15 +132,16 @@ async def deliver_while_owned(
             outage.back(DELIVERY)
             raise OwnershipLost
         try:
-            await deliver(producer, records)
+            written = await deliver(producer, records)
         except KafkaError as error:
             if not is_transient(error):
                 raise
             outage.away(DELIVERY, type(error).__name__)
         else:
             outage.back(DELIVERY)
-            return
+            return written
         await asyncio.sleep(backoff(attempt))
+    raise AssertionError
 
 
 async def _still(membership: Membership) -> bool:
@@ -141,15 +156,21 @@ async def _still(membership: Membership) -> bool:
 
 async def _deliver_partition(
     producer: AIOKafkaProducer, topic: str, partition: int, records: list[Outgoing]
-) -> None:
+) -> list[Written]:
     acknowledged = []
+    counts = []
     batch = producer.create_batch()
     for record in records:
         if batch.append(key=record.key, value=record.value, timestamp=None) is None:
+            counts.append(batch.record_count())
             acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
             batch = producer.create_batch()
             if batch.append(key=record.key, value=record.value, timestamp=None) is None:
                 size = len(record.key) + len(record.value or b"")
                 raise RecordTooLarge(f"a record of {size:,} bytes for topic {topic}")
+    counts.append(batch.record_count())
     acknowledged.append(await producer.send_batch(batch, topic, partition=partition))
-    await asyncio.gather(*acknowledged)
+    return [
+        Written(topic, partition, landed.offset, count)
+        for landed, count in zip(await asyncio.gather(*acknowledged), counts, strict=True)
+    ]

@@ -59,8 +59,9 @@ class BulkHistogram(Collector):
 
 
 def count_of(counter: Counter) -> float:
-    """What a counter without labels stands at."""
-    return float(next(iter(counter.collect())).samples[0].value)
+    """What a counter stands at, over all its labels."""
+    samples = next(iter(counter.collect())).samples
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
 
 
 class Counted(Protocol):
@@ -119,13 +120,27 @@ LAG: Final = Gauge("journey_lag_records", "Records yet to be read.", ["topic", "
 STUCK: Final = Gauge("journey_stuck", "1 while work waits and nothing moves.")
 # Partitions this worker owns, by topic
 ASSIGNED: Final = Gauge("journey_assigned_partitions", "Partitions owned.", ["topic"])
-# Records of changelogs read to recover state
-RECOVERED: Final = Counter("journey_recovered_records_total", "Changelog records read.")
 # Whether the last attempt to reach a dependency failed: clickhouse, kafka, and kafka_delivery or
 # kafka_recovery where writing or reading does not come through although a broker answers
 OUTAGE: Final = Gauge("journey_outage", "1 while a dependency is away.", ["dependency"])
 # Identifiers whose customer changed: merges and splits
 MEMBERS: Final = Counter("journey_members_total", "Identifiers whose customer changed.")
+# Time to recover a partition of a changelog: store opened, tail read
+RECOVERY_SECONDS: Final = Histogram(
+    "journey_recovery_seconds", "Time to recover a partition.", ["topic"], buckets=_LATENCY
+)
+# Records recovered: found in the store on disk, or read from the changelog
+RECOVERED: Final = Counter(
+    "journey_recovered_records_total", "Records recovered.", ["topic", "source"]
+)
+# Stores that could not be used and were filled from the changelog; why is one of `recovery.UNFIT`
+STORES_REBUILT: Final = Counter("journey_stores_rebuilt_total", "Stores rebuilt.", ["topic", "why"])
+# Records found in a changelog that its owner had not written
+FOREIGN: Final = Counter("journey_foreign_records_total", "Changelog of others.", ["topic"])
+# Records sent again so that what counts stands last
+RESTATED: Final = Counter("journey_restated_records_total", "Records sent again.", ["topic"])
+# Records a standby has yet to read, by topic
+STANDBY_LAG: Final = Gauge("journey_standby_lag", "Records behind, as a standby.", ["topic"])
 # Customers evaluated, by what made it necessary
 EVALUATIONS: Final = Counter("journey_evaluations_total", "Customers evaluated.", ["trigger"])
 # Outreach decided, by rule and whether it was taken

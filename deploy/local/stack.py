@@ -39,6 +39,7 @@ from streams.cluster import (
 
 HOST: Final = "127.0.0.1"
 _LOCK: Final = "stack.lock"
+_STATE: Final = "state"  # folder of the workers' state, where the broker remembers
 _LOG: Final = "kafka"  # folder of Apache Kafka's log
 _FILLING: Final = "kafka.filling"  # stands while state is rebuilt into that log
 # Settings for a cluster elsewhere; our own broker is on loopback and asks for nothing.
@@ -218,7 +219,7 @@ class Stack:
                 "or choose another folder with --data"
             ) from error
         if fresh:
-            for name in ("clickhouse", "logs", _LOG):
+            for name in ("clickhouse", "logs", _LOG, _STATE):
                 shutil.rmtree(self._folder / name, ignore_errors=True)
             (self._folder / _FILLING).unlink(missing_ok=True)
         if self._jars is None and (self._folder / _LOG).exists():
@@ -321,6 +322,8 @@ class Stack:
         }
         if settings.health_file is not None:
             environ[f"{PREFIX}HEALTH_FILE"] = str(settings.health_file.absolute())
+        if self._jars is not None and name.startswith("worker"):
+            environ[f"{PREFIX}STATE"] = str(self._folder / _STATE / name)
         log = self._folder / "logs" / f"{name}.log"
         self._parts[name] = Process(name, command, environ, log)
         self._answered[name] = time.monotonic()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 import msgspec
 
 from schemas import topics
 from schemas.outcome import Link, Member, erased_by, erasure_key, forget_key
 from streams import metrics
+from streams.changelog import Changelog
 from streams.core.identity import Forgotten, Identities
+from streams.core.links import merge
 from streams.delivery import Outgoing, partition_of
 from streams.transport import Chunk, Record
 
@@ -17,8 +19,35 @@ _encode = msgspec.json.Encoder().encode
 decode_link = msgspec.json.Decoder(Link).decode
 
 
+class Known:
+    """What the agent knows: every link, and the changelog where the store outlives the process."""
+
+    def __init__(self, identities: Identities, links: Changelog) -> None:
+        self.identities, self._links = identities, links
+        identities.learn(map(decode_link, links.store.values()))
+        if not links.store.lasting:
+            links.close()  # the identities hold it all
+
+    def learned(self, chunk: Chunk) -> None:
+        """Remember that a chunk's links are known and were announced."""
+        if self._links.store.lasting:
+            self._links.learn(chunk)
+            self._links.stale.clear()  # `identify` has sent again what has to stand last
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._links.close()
+
+
+def merge_links(known: bytes, news: bytes) -> bytes:
+    """Of two records of one link, the one that counts."""
+    last = decode_link(news)
+    kept = merge(decode_link(known), last)
+    return news if kept == last else known
+
+
 async def identify(
-    deliver: Callable[[list[Outgoing]], Awaitable[None]],
+    deliver: Callable[[list[Outgoing]], Awaitable[object]],
     partitions: int,
     identities: Identities,
     chunk: Chunk,
@@ -56,30 +85,6 @@ async def identify(
     # Who has to hear of an erasure is known by the links it drops, so those go last.
     await deliver(told)
     await deliver(kept)
-
-
-def learn_again(identities: Identities, records: Iterable[Record]) -> None:
-    """Learn the links topic from its beginning, without what was erased later.
-
-    Compaction may have left links that a later erasure names.
-    """
-    standing: dict[str, list[Record]] = {}
-    erased: dict[str, int] = {}  # identifier -> offset of its last erasure
-    for record in records:
-        key = _key(record)
-        if names := erased_by(key):
-            erased |= dict.fromkeys(names, record.offset)
-        elif record.value is None:
-            standing.pop(key, None)
-        else:
-            standing.setdefault(key, []).append(record)
-    identities.learn(
-        decode_link(record.value)
-        for key, records in standing.items()
-        for record in records
-        if record.value is not None
-        and not any(record.offset < erased.get(end, -1) for end in key.split("\0"))
-    )
 
 
 def _runs(chunk: Chunk) -> Iterator[list[Record]]:

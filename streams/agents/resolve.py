@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,26 +17,100 @@ from schemas.outcome import ERASE, FORGET, JourneyStep, Member
 from schemas.state import AnchorState, part_key
 from schemas.touchpoint import Touchpoint
 from streams import metrics
+from streams.changelog import Changelog
 from streams.core.dead_letter_limit import TooManyDeadLetters, Verdicts
 from streams.core.resolve import (
+    AnchorHead,
     count,
     forget,
     homes_of,
+    is_told,
     join,
     links_of,
+    merge,
     step_of,
+    supersedes,
+    tell,
     to_ms,
-    told,
     updates_of,
 )
 from streams.delivery import Outgoing, partition_of
+from streams.recent import Recent
 from streams.transport import Chunk, Record
 
-Deliver = Callable[[list[Outgoing]], Awaitable[None]]
-States = dict[str, AnchorState]  # anchor or other identifier -> what is known of it
+Deliver = Callable[[list[Outgoing]], Awaitable[object]]
 
 _encode = msgspec.json.Encoder().encode
 _decode_member = msgspec.json.Decoder(Member).decode
+_decode_state = msgspec.json.Decoder(AnchorState).decode
+_decode_head = msgspec.json.Decoder(AnchorHead).decode
+
+
+class States:
+    """What is known of a partition's identifiers, decoded as they are needed.
+
+    A state is changed in place and then saved; one that was not is as before once forgotten.
+    """
+
+    def __init__(self, changelog: Changelog) -> None:
+        self.changelog = changelog
+        self.turn = asyncio.Lock()  # chunks and audits take turns
+        self._recent: Recent[AnchorState] = Recent()
+        self._erased: set[str] = set()  # and not saved yet
+
+    def get(self, identifier: str) -> AnchorState | None:
+        """Its state; None where nothing is known of it."""
+        state = self._recent.get(identifier)
+        if state is None and identifier not in self._erased:
+            value = self.changelog.get(identifier.encode())
+            if value is not None:
+                state = self._recent.put(identifier, _decode_state(value))
+        return state
+
+    def get_or_new(self, identifier: str) -> AnchorState:
+        """Its state, empty where nothing is known of it."""
+        return self.get(identifier) or self._recent.put(identifier, AnchorState())
+
+    def erase(self, identifier: str) -> None:
+        """Know nothing of it any more."""
+        self._recent.discard(identifier)
+        self._erased.add(identifier)
+
+    async def save(self, identifiers: Iterable[str]) -> None:
+        """Write states to the changelog. What others have written meanwhile is merged into them."""
+        pairs = [
+            (name.encode(), None if (state := self.get(name)) is None else _encode(state))
+            for name in identifiers
+        ]
+        if pairs:
+            self._forget(await self.changelog.append(pairs))
+            self._erased.difference_update(key.decode() for key, _ in pairs)
+
+    async def audit(self) -> None:
+        """Merge what others have written."""
+        self._forget(await self.changelog.audit())
+
+    def trim(self) -> None:
+        """Let go of states that were not needed lately; none may be in use."""
+        self._recent.trim()
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.changelog.close()
+
+    def _forget(self, keys: Iterable[bytes]) -> None:
+        for key in keys:
+            self._recent.discard(key.decode())
+
+
+def merge_states(known: bytes, news: bytes) -> bytes:
+    """What two records of one identifier say together."""
+    heads = _decode_head(known), _decode_head(news)
+    if supersedes(heads[1], heads[0]):
+        return news
+    if supersedes(heads[0], heads[1]):
+        return known
+    return _encode(merge(_decode_state(known), _decode_state(news)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +153,21 @@ async def resolve_touchpoints(
     decoded = [decode(record.value or b"", now) for record in chunk]
     _check_limit(agent, verdicts, chunk, decoded)
     out = _Outputs()
-    for record, touchpoint in zip(chunk, decoded, strict=True):
-        received_ms = _received_ms(record, now)
-        if isinstance(touchpoint, Rejection):
-            _reject(out, agent, record, touchpoint, received_ms)
-        else:
-            _resolve(out, agent, states, partition, record, touchpoint, received_ms)
-    for anchor, received_ms in out.changed.items():
-        _send(out, agent, anchor, states[anchor], received_ms)
-    await agent.deliver(out.records)
-    for anchor in out.changed:
-        told(states[anchor])
-    await agent.deliver(_changelog(states, partition, out.changed))
+    async with states.turn:
+        for record, touchpoint in zip(chunk, decoded, strict=True):
+            received_ms = _received_ms(record, now)
+            if isinstance(touchpoint, Rejection):
+                _reject(out, agent, record, touchpoint, received_ms)
+            else:
+                _resolve(out, agent, states, partition, record, touchpoint, received_ms)
+        for anchor, received_ms in out.changed.items():
+            _send(out, agent, anchor, states.get_or_new(anchor), received_ms)
+        await agent.deliver(out.records)
+        for anchor in out.changed:
+            tell(states.get_or_new(anchor))
+        await states.save(out.changed)
+        await restate(agent, states)
+        states.trim()
     metrics.DUPLICATES.inc(out.duplicates)
     for channel, counted in out.channels.items():
         metrics.TOUCHPOINTS.labels(channel).inc(counted)
@@ -98,7 +176,7 @@ async def resolve_touchpoints(
         metrics.DISTRESS.observe_all([step.distress / 1000 for step in texts], labels)
 
 
-async def resolve_members(agent: Resolve, states: States, partition: int, chunk: Chunk) -> None:
+async def resolve_members(agent: Resolve, states: States, chunk: Chunk) -> None:
     """Take a chunk of `identity.members`: parts go to new customers, tombstones to the old.
 
     Here the changelog comes first. Were a part sent to a customer that no changelog names, and the
@@ -107,48 +185,76 @@ async def resolve_members(agent: Resolve, states: States, partition: int, chunk:
     An erasure comes as a tombstone: the identifier's state goes, and its part at every customer
     that had it. Those are told before the changelog, which alone knows who they are.
     """
-    out = _Outputs()
+    changed: dict[str, int] = {}
     moved: dict[str, int] = {}
     erased: dict[str, None] = {}
+    gone: list[Outgoing] = []
     forgets: list[tuple[str, str]] = []
-    for record in chunk:
-        if record.value is None:
-            first, *names = (record.key or b"").decode().split("\0")
-            if first == FORGET:
-                forgets.append((names[0], names[1]))
-            elif first == ERASE:
-                (name,) = names
-                out.records += [_gone(agent, name, c) for c in homes_of(name, states.get(name))]
-                states.pop(name, None)
-                moved.pop(name, None)
-                out.changed.pop(name, None)
-                erased[name] = None
-            continue
-        member = _decode_member(record.value)
-        state = states.setdefault(member.identifier, AnchorState())
-        out.changed[member.identifier] = record.timestamp
-        if join(state, member):
-            moved[member.identifier] = record.timestamp
-    await agent.deliver(out.records)
-    await agent.deliver(_changelog(states, partition, erased.keys() | out.changed.keys()))
-    out.records = []
-    for anchor, received_ms in moved.items():
-        _send(out, agent, anchor, states[anchor], received_ms)
-    await agent.deliver(out.records)
-    for anchor in moved:
-        told(states[anchor])
-    await _forget(agent, states, partition, forgets)
+    async with states.turn:
+        for record in chunk:
+            if record.value is None:
+                first, *names = (record.key or b"").decode().split("\0")
+                if first == FORGET:
+                    forgets.append((names[0], names[1]))
+                elif first == ERASE:
+                    (name,) = names
+                    gone += [_gone(agent, name, c) for c in homes_of(name, states.get(name))]
+                    states.erase(name)
+                    moved.pop(name, None)
+                    changed.pop(name, None)
+                    erased[name] = None
+                continue
+            member = _decode_member(record.value)
+            changed[member.identifier] = record.timestamp
+            if join(states.get_or_new(member.identifier), member):
+                moved[member.identifier] = record.timestamp
+        await agent.deliver(gone)
+        await states.save(erased.keys() | changed.keys())
+        await _send_parts(agent, states, moved)
+        await _forget(agent, states, forgets)
+        await restate(agent, states)
+        states.trim()
 
 
-async def _forget(
-    agent: Resolve, states: States, partition: int, forgets: list[tuple[str, str]]
-) -> None:
+async def _forget(agent: Resolve, states: States, forgets: list[tuple[str, str]]) -> None:
     """Have identifiers forget others that were erased, and those forget what these told them."""
-    known = [(name, erased) for name, erased in forgets if name in states]
-    for name, erased in known:
-        forget(states[name], erased)
-    await agent.deliver([_gone(agent, name, c) for name, c in known if states[name].customer != c])
-    await agent.deliver(_changelog(states, partition, {name for name, _ in known}))
+    known = {name: state for name, _ in forgets if (state := states.get(name)) is not None}
+    gone = []
+    for name, erased in forgets:
+        if name in known:
+            forget(known[name], erased)
+            if known[name].customer != erased:
+                gone.append(_gone(agent, name, erased))
+    await agent.deliver(gone)
+    await states.save(known)
+
+
+async def restate(agent: Resolve, states: States) -> None:
+    """Send what counts of identifiers whose last record in the changelog is another: all of it.
+
+    What was merged may be what nobody has sent yet.
+    """
+    while names := [key.decode() for key in states.changelog.stale]:
+        metrics.RESTATED.labels(states.changelog.topic).inc(len(names))
+        await _send_parts(agent, states, dict.fromkeys(names, 0))
+        await states.save(names)
+
+
+async def audit(agent: Resolve, states: States) -> None:
+    """Put right what workers that do not own the partition any more have written."""
+    async with states.turn:
+        await states.audit()
+        await restate(agent, states)
+
+
+async def _send_parts(agent: Resolve, states: States, moved: Mapping[str, int]) -> None:
+    out = _Outputs()
+    sent = {name: state for name in moved if is_told(state := states.get_or_new(name))}
+    for anchor, state in sent.items():
+        _send(out, agent, anchor, state, moved[anchor])
+    await agent.deliver(out.records)
+    for state in sent.values():
+        tell(state)
 
 
 def reason_of(decoded: Touchpoint | Rejection) -> str | None:
@@ -202,7 +308,7 @@ def _resolve(
                 Outgoing(topics.TOUCHPOINTS.name, home, step.anchor.encode(), record.value)
             )
             return
-        state = states[step.anchor] = AnchorState()
+        state = states.get_or_new(step.anchor)
     if not count(state, step, record.offset):
         out.duplicates += 1
         return
@@ -231,18 +337,6 @@ def _reject(
 def _gone(agent: Resolve, anchor: str, customer: str) -> Outgoing:
     home = partition_of(customer.encode(), agent.partitions)
     return Outgoing(topics.PARTS.name, home, part_key(customer, anchor), None)
-
-
-def _changelog(states: States, partition: int, changed: Iterable[str]) -> list[Outgoing]:
-    return [
-        Outgoing(
-            topics.ANCHORS.name,
-            partition,
-            anchor.encode(),
-            _encode(states[anchor]) if anchor in states else None,
-        )
-        for anchor in changed
-    ]
 
 
 def now_utc() -> datetime:

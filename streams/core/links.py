@@ -205,6 +205,13 @@ class Links:
         return found
 
 
+def merge(known: Link, news: Link) -> Link:
+    """Of two records of one key, the one that counts, as `Links.kept` of both."""
+    if news.action is Action.SEEN:
+        return min(known, news, key=lambda link: (link.occurred_ms, link.event_id, link.source))
+    return max(known, news, key=_moment)
+
+
 def _seen_link(a: str, b: str, evidence: Evidence) -> Link:
     return Link(a, b, evidence.event_id, evidence.occurred_ms, evidence.source)
 

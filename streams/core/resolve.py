@@ -20,12 +20,30 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
 # Links an anchor remembers to have announced; one forgotten is announced again, which is harmless.
 MAX_LINKED: Final = 256
+_NEVER: Final = -1
 _json: Final = msgspec.json.Encoder()
 # What may stand in a step's `fields`; amount and currency have columns of their own.
 _FIELDS: Final = {
     channel: (*(f for f in fields if f not in ("amount_minor", "currency")), "purpose")
     for channel, fields in CHANNEL_FIELDS.items()
 }
+
+
+class Counted(msgspec.Struct):
+    """Of a part, how much it has counted."""
+
+    n: int = 0
+
+
+class AnchorHead(msgspec.Struct):
+    """Of an anchor's state, what tells which of two counts: quick to decode."""
+
+    part: Counted = msgspec.field(default_factory=Counted)
+    customer: str = ""
+    epoch: int = 0
+    left: dict[str, tuple[int, int]] = {}
+    forgot: int = 0
+    offset: int = -1
 
 
 def step_of(
@@ -115,19 +133,87 @@ def links_of(state: AnchorState, step: JourneyStep) -> list[Link]:
 def join(state: AnchorState, member: Member) -> bool:
     """Take an identifier's new customer; whether its part, if any, has to be sent.
 
-    It has to also where the member was taken before: the worker may have died before it sent.
-    Customers left are remembered until they are told, since one may have been sent a part by a
-    worker that died before it wrote that down.
+    It has to also where the member was taken before, or one that says the same: the worker may
+    have died before it sent. Customers left are remembered until they are told, since one may have
+    been sent a part by a worker that died before it wrote that down.
     """
     if member.epoch > state.epoch:
         customer = "" if member.customer == member.identifier else member.customer
         state.epoch = member.epoch
-        if customer != state.customer:
-            state.left = [name for name in (*state.left, state.customer) if name != customer]
-            state.customer = customer
-            return is_told(state)
-        return False
+        if customer == state.customer:
+            return bool(to_tell(state)) and is_told(state)
+        _, told = state.left.get(state.customer, (0, _NEVER))
+        state.left[state.customer] = (member.epoch, told)
+        state.customer = customer
     return is_told(state)
+
+
+def to_tell(state: AnchorState) -> list[str]:
+    """Customers the anchor has left that do not know yet; empty for itself."""
+    return [name for name, (by, told) in state.left.items() if told < by and name != state.customer]
+
+
+def tell(state: AnchorState) -> None:
+    """Remember that every customer left was told."""
+    for name in to_tell(state):
+        by, _ = state.left[name]
+        state.left[name] = (by, by)
+
+
+def merge(one: AnchorState, other: AnchorState) -> AnchorState:
+    """What two owners know of an anchor, one of which did not know that it was none any more.
+
+    What was counted and where it belongs are versioned apart: an owner that read further in the
+    touchpoints may be behind in the members. Commutative, associative and idempotent. A customer
+    that either of them may have sent the part to is remembered until it is told.
+    """
+    counted = max(one, other, key=_counted)
+    placed = max(one, other, key=_placed)
+    return AnchorState(
+        part=counted.part,
+        customer=placed.customer,
+        epoch=placed.epoch,
+        left=_left(one, other),
+        offset=counted.offset,
+        seen=counted.seen,
+        linked=counted.linked,
+        forgot=max(one.forgot, other.forgot),
+    )
+
+
+def supersedes(news: AnchorHead, known: AnchorHead) -> bool:
+    """Whether merging would change nothing of the news."""
+    return (
+        _counted(news) >= _counted(known)
+        and _placed(news) >= _placed(known)
+        and news.forgot >= known.forgot
+        and _left(news, known) == news.left
+    )
+
+
+def _counted(state: AnchorHead | AnchorState) -> tuple[int, int, int]:
+    return state.offset, state.part.n, state.forgot
+
+
+def _placed(state: AnchorHead | AnchorState) -> tuple[int, str]:
+    return state.epoch, state.customer
+
+
+def _left(
+    one: AnchorHead | AnchorState, other: AnchorHead | AnchorState
+) -> dict[str, tuple[int, int]]:
+    if one.forgot != other.forgot:  # names one of them may not know any more
+        return dict(max(one, other, key=lambda state: state.forgot).left)
+    left = dict(one.left)
+    behind = min(one, other, key=_placed)
+    moved = one.customer != other.customer
+    for name, (by, told) in (
+        *other.left.items(),
+        *([(behind.customer, (behind.epoch + 1, _NEVER))] if moved else ()),
+    ):
+        known_by, known_told = left.get(name, (0, _NEVER))
+        left[name] = (max(by, known_by), max(told, known_told))
+    return left
 
 
 def update_of(anchor: str, state: AnchorState, received_ms: int) -> PartUpdate:
@@ -146,16 +232,10 @@ def updates_of(anchor: str, state: AnchorState, received_ms: int) -> list[PartUp
     """The anchor's part, if it has one, for its present customer, and news for those it left."""
     update = update_of(anchor, state, received_ms)
     gone = [
-        msgspec.structs.replace(update, customer=name or anchor, part=None) for name in state.left
+        msgspec.structs.replace(update, customer=name or anchor, part=None)
+        for name in to_tell(state)
     ]
     return [update, *gone] if update.n else gone
-
-
-def told(state: AnchorState) -> None:
-    """The customers left have been told."""
-    if state.left:
-        state.told = list(dict.fromkeys((*state.told, *state.left)))
-        state.left = []
 
 
 def is_told(state: AnchorState) -> bool:
@@ -164,19 +244,19 @@ def is_told(state: AnchorState) -> bool:
     Without a part those that were left have to all the same: who is erased has to know whose
     state names it. The identifier itself is nobody else.
     """
-    return bool(state.part.n or any(state.left))
+    return bool(state.part.n or any(to_tell(state)))
 
 
 def forget(state: AnchorState, erased: str) -> None:
     """Drop another identifier's name; it is announced again when it is seen again."""
     state.linked.pop(erased, None)
-    state.left = [name for name in state.left if name != erased]
-    state.told = [name for name in state.told if name != erased]
+    state.left.pop(erased, None)
+    state.forgot += 1
 
 
 def homes_of(anchor: str, state: AnchorState | None) -> list[str]:
     """Every customer that may hold something of the anchor's, were it only its name."""
-    names = (state.customer, *state.left, *state.told) if state is not None else ()
+    names = (state.customer, *state.left) if state is not None else ()
     return list(dict.fromkeys((anchor, *(name or anchor for name in names))))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import msgspec
+
 from schemas.outcome import CustomerHealth, OutreachDecision
 from schemas.state import Part
 from streams.core.health import Health, Policy, score, sentences
@@ -84,6 +86,16 @@ def row(
         gets=gets,
         gives=gives,
     )
+
+
+def merge(known: CustomerHealth, news: CustomerHealth) -> CustomerHealth:
+    """The health evaluated last, with the latest decision of each rule that either knows."""
+    last = max(known, news, key=lambda health: health.evaluated_ms)
+    reached = {
+        rule: max(health.reached.get(rule, 0) for health in (known, news))
+        for rule in known.reached.keys() | news.reached.keys()
+    }
+    return last if reached == last.reached else msgspec.structs.replace(last, reached=reached)
 
 
 _MARKS: Final = ("account", "role", "review")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from random import Random
 
 import msgspec
@@ -17,7 +19,7 @@ from schemas.state import Part
 from streams.app import Worker
 from streams.core.journey import unite
 from streams.delivery import Outgoing
-from tests.agents.broker import Broker, Crashed, ListWorker, Place
+from tests.agents.broker import Broker, Crashed, Disk, ListWorker, Place
 
 SETTINGS = Settings(identity_key=SecretStr("key"))
 _HANDLERS = {
@@ -30,12 +32,14 @@ _COMPACTED = [topic.name for topic in topics.TOPICS if topic.compacted]
 
 
 class Pipeline:
-    """One worker over a broker of lists; it dies and starts again as told."""
+    """A worker over a broker of lists; it dies, starts again and is replaced as told."""
 
-    def __init__(self, partitions: int) -> None:
+    def __init__(self, partitions: int, disks: list[Disk | None] | None = None) -> None:
         self.partitions = partitions
         self.broker = Broker()
-        self.worker = ListWorker(SETTINGS, self.broker, partitions)
+        self.disks = disks or [None]
+        self.zombies: list[Zombie] = []
+        self.worker = self._worker(0)
         self.sources: list[Place] = [
             (topic, partition)
             for topic in _HANDLERS
@@ -44,6 +48,12 @@ class Pipeline:
         self.positions: dict[Place, int] = defaultdict(int)
         self.committed: dict[Place, int] = defaultdict(int)
         self.crashes = 0
+        self.haunted = False
+
+    def _worker(self, disk: int) -> ListWorker:
+        taken = [zombie.worker.disk for zombie in self.zombies]
+        free = [disk for disk in self.disks if disk is None or disk not in taken]
+        return ListWorker(SETTINGS, self.broker, self.partitions, free[disk % len(free)])
 
     def send(self, partition: int, key: str, value: bytes) -> None:
         """A producer's touchpoint."""
@@ -72,11 +82,65 @@ class Pipeline:
             self.positions[place] = chunk[-1].offset + 1
         return True
 
-    def restart(self) -> None:
+    def restart(self, disk: int = 0) -> None:
         """The worker is gone with all its memory; another begins where offsets were committed."""
         self.crashes += 1
-        self.worker = ListWorker(SETTINGS, self.broker, self.partitions)
+        self.worker = self._worker(disk)
         self.positions = self.committed.copy()
+
+    async def stop(self, place: Place, most: int | None, after: int, disk: int) -> None:
+        """The worker stands still in the midst of a chunk, and another takes its place.
+
+        It holds the delivery that comes after some others. Its disk stays its own.
+        """
+        chunk = self.broker.read(place, self.positions[place], most)
+        if not chunk or len(self.zombies) > 1:
+            return
+        worker = self.worker
+        worker.fuse, worker.freeze = None, after
+        work = asyncio.ensure_future(_HANDLERS[place[0]](worker, chunk))
+        standstill = asyncio.ensure_future(worker.frozen.wait())
+        await asyncio.wait([work, standstill], return_when=asyncio.FIRST_COMPLETED)
+        standstill.cancel()
+        worker.freeze = None
+        if work.done():
+            work.result()
+            self.positions[place] = chunk[-1].offset + 1
+            return
+        positions = self.positions | {place: chunk[-1].offset + 1}
+        self.zombies.append(Zombie(worker, work, defaultdict(int, positions)))
+        self.haunted = True
+        self.restart(disk)
+
+    async def go_on(self, chance: Random) -> None:
+        """A worker that stood still goes on: it dies as it does, or does a chunk more."""
+        if not self.zombies:
+            return
+        zombie = self.zombies.pop(0)
+        zombie.worker.chance = chance
+        zombie.worker.fuse = chance.choice([None, 0, 1])
+        zombie.worker.thaw.set()
+        try:
+            await zombie.work
+            place = chance.choice(self.sources)
+            if chunk := self.broker.read(place, zombie.positions[place], chance.randint(1, 3)):
+                await _HANDLERS[place[0]](zombie.worker, chunk)
+        except Crashed:
+            return
+
+    def cut_power(self, chance: Random) -> None:
+        """The machine stops: every disk is as it was some writes ago."""
+        for disk in self.disks:
+            if disk is not None:
+                disk.fall_back(chance)
+        self.restart(chance.randrange(9))
+
+    def lose_all_but_the_last(self, chance: Random) -> None:
+        """Compaction leaves one record of each key; another worker starts with an older disk."""
+        for place in list(self.broker.logs):
+            if place[0] in _COMPACTED:
+                self.broker.compact(place, self.broker.ends[place])
+        self.cut_power(chance)
 
     def revoke(self, partition: int) -> None:
         """A rebalance takes a partition away and gives it back."""
@@ -91,11 +155,26 @@ class Pipeline:
             if chance.random() < 0.5:
                 self.committed[place] = self.positions[place]
 
-    def compact(self, chance: Random) -> None:
-        """Compact some of the compacted partitions."""
+    async def compact(self, chance: Random) -> None:
+        """Compact some of the compacted partitions.
+
+        Where workers overwrite each other, compaction may not be quicker than the owner, who looks
+        every minute, nor than those who read; `min.compaction.lag.ms` sees to that.
+        """
+        if self.haunted:
+            await self.audit()
         for place in list(self.broker.logs):
             if place[0] in _COMPACTED and chance.random() < 0.5:
-                self.broker.compact(place)
+                lags = self.haunted and place[0] in (topics.MEMBERS.name, topics.PARTS.name)
+                end = self.positions[place] if lags else self.broker.ends[place]
+                self.broker.compact(place, before=end)
+
+    async def audit(self) -> None:
+        """The owner looks for what others wrote."""
+        self.worker.fuse = None
+        for partition in range(self.partitions):
+            await self.worker.audit(TP(topics.TOUCHPOINTS.name, partition))
+            await self.worker.audit(TP(topics.PARTS.name, partition))
 
     def commit_all(self) -> None:
         """Commit every partition's position."""
@@ -103,20 +182,44 @@ class Pipeline:
 
     async def settle(self) -> None:
         """Process everything, until nothing is left to read."""
-        self.worker.fuse = None
-        while any([await self.process(place, None) for place in self.sources]):
-            pass
+        while self.zombies:
+            await self.go_on(Random(len(self.zombies)))
+        moves = True
+        while moves:
+            await self.audit()
+            moves = any([await self.process(place, None) for place in self.sources])
 
     async def states(self) -> dict[str, bytes]:
         """Each customer's united state, as it would be written down."""
         found: dict[str, bytes] = {}
         for partition in range(self.partitions):
             customers = await self.worker.customers.get(partition)
-            for name, state in customers.states.items():
-                if parts := state.parts():
+            for name in customers.names():
+                if parts := customers.state(name).parts():
                     assert name not in found
                     found[name] = written(unite(parts))
         return found
+
+    async def anchors(self) -> dict[str, bytes]:
+        """Each customer's state by what the anchors' owners know."""
+        parts: dict[str, list[Part]] = defaultdict(list)
+        for partition in range(self.partitions):
+            states = await self.worker.anchors.get(partition)
+            log = self.broker.logs[topics.ANCHORS.name, partition]
+            for anchor in {(record.key or b"").decode() for record in log}:
+                state = states.get(anchor)
+                if state is not None and state.part.n:
+                    parts[state.customer or anchor].append(state.part)
+        return {name: written(unite(found)) for name, found in parts.items()}
+
+
+@dataclass(slots=True)
+class Zombie:
+    """A worker that stands still and will not know that it owns nothing any more."""
+
+    worker: ListWorker
+    work: asyncio.Future[None]
+    positions: dict[Place, int]
 
 
 def written(part: Part) -> bytes:

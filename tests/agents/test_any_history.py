@@ -15,6 +15,7 @@ from schemas import topics
 from schemas.outcome import Action, Link
 from streams.delivery import partition_of
 from tests import oracle
+from tests.agents.broker import Disk
 from tests.agents.facts import CALLS, NAMES, several, step
 from tests.agents.history import Pipeline, written
 
@@ -24,11 +25,16 @@ entries = st.lists(
     st.tuples(st.integers(0, 44), st.sampled_from([Action.JOIN, Action.WITHDRAW])), max_size=4
 )
 MOVES = ["process"] * 12 + ["commit"] * 3 + ["crash", "restart", "revoke", "compact", "enter"]
-moves = st.integers(10, 60).flatmap(
-    lambda size: st.lists(
-        st.tuples(st.sampled_from(MOVES), st.integers(0, 2**16)), min_size=size, max_size=size
-    )
-)
+ZOMBIES = ["stop", "go on", "power cut"]
+
+
+def several_of(names: list[str]) -> st.SearchStrategy[list[tuple[str, int]]]:
+    """10 to 60 moves, each with a number that decides what it does."""
+    move = st.tuples(st.sampled_from(names), st.integers(0, 2**16))
+    return st.integers(10, 60).flatmap(lambda size: st.lists(move, min_size=size, max_size=size))
+
+
+moves = several_of(MOVES)
 
 
 def entry_on(pair: int, number: int, action: Action) -> Link:
@@ -58,22 +64,29 @@ async def play(pipeline: Pipeline, script: list[tuple[str, int]], waiting: list[
         elif move == "commit":
             pipeline.commit(chance)
         elif move == "compact":
-            pipeline.compact(chance)
+            await pipeline.compact(chance)
         elif move == "enter" and waiting:
             pipeline.enter(waiting.pop(0))
         elif move == "restart":
-            pipeline.restart()
+            pipeline.restart(number)
+        elif move == "stop":
+            await pipeline.stop(place, 1 + number // 16 % 5, number % 3, disk=number)
+        elif move == "go on":
+            await pipeline.go_on(chance)
+        elif move == "power cut":
+            pipeline.cut_power(chance)
         elif move == "revoke":
             pipeline.revoke(number % pipeline.partitions)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(several(14), entries, moves, st.integers(0, 9))
+@given(several(14), entries, several_of(MOVES + ZOMBIES), st.integers(0, 9), st.booleans())
 def test_states_are_the_oracles(
     sent: list[dict[str, Any]],
     decided: list[tuple[int, Action]],
     script: list[tuple[str, int]],
     twice: int,
+    on_disk: bool,
 ) -> None:
     steps = [step(touchpoint) for touchpoint in sent]
     operator = [entry_on(pair, n + 1, action) for n, (pair, action) in enumerate(decided)]
@@ -81,7 +94,7 @@ def test_states_are_the_oracles(
     expected = {name: written(part) for name, part in oracle.states(steps, truth.customers).items()}
 
     async def live() -> None:
-        pipeline = Pipeline(PARTITIONS)
+        pipeline = Pipeline(PARTITIONS, [Disk(), Disk(), Disk()] if on_disk else [None])
         for number, (touchpoint, row) in enumerate(zip(sent, steps, strict=True)):
             raw = json.dumps(touchpoint).encode()
             home = partition_of(row.anchor.encode(), PARTITIONS)
@@ -103,9 +116,10 @@ def test_states_are_the_oracles(
             for record in log
         ]
         assert set(ledger) == {(row.anchor, row.event_id) for row in steps}
-        pipeline.restart()
-        pipeline.positions = pipeline.committed
+        # What stands last in the changelogs is all that is left of them, and of the disks.
+        pipeline.lose_all_but_the_last(Random(twice))
         assert await pipeline.states() == expected
+        assert await pipeline.anchors() == expected
 
     asyncio.run(live())
 

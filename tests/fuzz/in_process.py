@@ -9,14 +9,16 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
+from msgspec.json import decode
+
 from schemas import topics
 from schemas.state import AnchorState
 from sinks import decode as sink
 from sinks.rows import TOPIC_TABLES
-from streams.agents.resolve import Resolve, resolve_touchpoints
+from streams.agents.resolve import Resolve, States, merge_states, resolve_touchpoints
 from streams.core.dead_letter_limit import Verdicts
 from streams.delivery import MAX_BATCH, Outgoing
-from tests.agents.broker import Record
+from tests.agents.broker import Broker, Record, changelog
 from tests.fuzz.expected import Account
 from tests.fuzz.records import NOW, Sample
 
@@ -30,7 +32,8 @@ def run(records: Iterable[Sample]) -> tuple[Account, float]:
 
 
 async def _run(records: Iterator[Sample]) -> tuple[Account, float]:
-    account, states, verdicts = Account(), dict[str, AnchorState](), Verdicts()
+    account, verdicts, broker = Account(), Verdicts(), Broker()
+    states = States(changelog(broker, topics.ANCHORS.name, merge_states))
     sent: list[Outgoing] = []
 
     async def deliver(outgoing: list[Outgoing]) -> None:
@@ -51,7 +54,8 @@ async def _run(records: Iterator[Sample]) -> tuple[Account, float]:
             account.note(sample, letters[offset + n], rows[str(sample.event_id)])
         offset += len(batch)
         sent.clear()
-    counted = sum(state.part.n for state in states.values())
+    stored = states.changelog.store.values()
+    counted = sum(decode(value, type=AnchorState).part.n for value in stored)
     if counted != account.accepted.total():
         account.wrong.append(f"{counted:,} counted into parts")
     return account, seconds

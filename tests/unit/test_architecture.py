@@ -16,14 +16,18 @@ SOURCES = (
     *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "deploy", "commands"),
 )
 WIRING = {
-    *("streams.changelog", "streams.delivery", "streams.metrics", "streams.security"),
-    "streams.transport",
+    *("streams.changelog", "streams.delivery", "streams.metrics", "streams.recent"),
+    *("streams.security", "streams.store", "streams.transport"),
 }
 VITALS = {"streams.memory", "streams.outage", "streams.probes", "streams.retry"}
 # Module or package -> what of ours it may import; the longest name that fits decides.
 MAY_IMPORT: dict[str, set[str]] = {
     "schemas": {"schemas"},
     "streams": {"schemas", "streams.core", "streams.cluster", "streams.policy", *WIRING, *VITALS},
+    "streams.standby": {
+        *("schemas", "streams.cluster", "streams.recovery", "streams.retry"),
+        *WIRING,
+    },
     "streams.core": {"schemas", "streams.core"},
     "streams.agents": {"schemas", "streams.core", "streams.agents", *WIRING},
     "streams.app": {"schemas", "streams"},

@@ -14,11 +14,11 @@ from schemas import topics
 from schemas.dead_letters import MAX_KEPT, letter_of
 from schemas.decode import Rejection
 from schemas.outcome import DeadLetter, Reason
-from streams.agents.resolve import Resolve, resolve_touchpoints
+from streams.agents.resolve import Resolve, States, merge_states, resolve_touchpoints
 from streams.core.dead_letter_limit import Verdicts
 from streams.core.resolve import to_ms
 from streams.delivery import MAX_BATCH, Outgoing
-from tests.agents.broker import Record
+from tests.agents.broker import Broker, Record, changelog
 from tests.wire import NOW
 
 WRONG = Rejection(Reason.MALFORMED_JSON, "", "is no JSON")
@@ -32,7 +32,8 @@ def letters(*chunk: Record) -> list[DeadLetter]:
         sent.extend(records)
 
     agent = Resolve(deliver, partitions=1, identity_key=b"k", phone_region="IR")
-    asyncio.run(resolve_touchpoints(agent, {}, Verdicts(), 0, chunk, NOW))
+    states = States(changelog(Broker(), topics.ANCHORS.name, merge_states))
+    asyncio.run(resolve_touchpoints(agent, states, Verdicts(), 0, chunk, NOW))
     decode = msgspec.json.Decoder(DeadLetter).decode
     assert all(len(record.key) + len(record.value or b"") < MAX_BATCH for record in sent)
     return [decode(r.value or b"") for r in sent if r.topic == topics.DEAD_LETTERS.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from streams.delivery import (
     Outgoing,
     OwnershipLost,
     RecordTooLarge,
+    Written,
     deliver,
     deliver_while_owned,
     partition_of,
@@ -58,15 +60,17 @@ class Broker:
     def create_batch(self) -> _Batch:
         return _Batch()
 
-    async def send_batch(self, batch: _Batch, topic: str, partition: int) -> asyncio.Future[None]:
+    async def send_batch(self, batch: _Batch, topic: str, partition: int) -> asyncio.Future[Any]:
+        offset = 10 * len(self.batches)
         self.batches.append((topic, partition, batch.records))
-        return asyncio.ensure_future(self._acknowledge(topic))
+        return asyncio.ensure_future(self._acknowledge(topic, offset))
 
-    async def _acknowledge(self, topic: str) -> None:
+    async def _acknowledge(self, topic: str, offset: int) -> Any:
         await asyncio.sleep(0)
         if topic == self.refuses:
             raise OSError(f"{topic} is away")
         self.acknowledged += 1
+        return SimpleNamespace(offset=offset)
 
 
 class _Batch:
@@ -82,9 +86,12 @@ class _Batch:
         self.records.append((key, value))
         return self
 
+    def record_count(self) -> int:
+        return len(self.records)
 
-def send(broker: Any, records: list[Outgoing]) -> None:
-    asyncio.run(deliver(broker, records))
+
+def send(broker: Any, records: list[Outgoing]) -> list[Written]:
+    return asyncio.run(deliver(broker, records))
 
 
 def test_records_stay_in_order_within_a_partition_and_share_batches() -> None:
@@ -102,11 +109,12 @@ def test_records_stay_in_order_within_a_partition_and_share_batches() -> None:
 def test_a_full_batch_is_followed_by_another() -> None:
     broker = Broker()
     value = b"x" * (MAX_BATCH // 2 - 10)
-    send(broker, [Outgoing("t", 0, b"%d" % n, value) for n in range(3)])
+    written = send(broker, [Outgoing("t", 0, b"%d" % n, value) for n in range(3)])
     assert [[key for key, _ in records] for _, _, records in broker.batches] == [
         [b"0", b"1"],
         [b"2"],
     ]
+    assert written == [Written("t", 0, 0, 2), Written("t", 0, 10, 1)]
 
 
 def test_a_record_larger_than_a_batch_is_named() -> None:
@@ -128,10 +136,10 @@ class Failing(Broker):
         super().__init__()
         self.errors = list(errors)
 
-    async def _acknowledge(self, topic: str) -> None:
+    async def _acknowledge(self, topic: str, offset: int) -> Any:
         if self.errors:
             raise self.errors.pop(0)
-        await super()._acknowledge(topic)
+        return await super()._acknowledge(topic, offset)
 
 
 class Membership:

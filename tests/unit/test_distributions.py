@@ -7,16 +7,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from schemas import topics
 from schemas.outcome import CustomerHealth
-from schemas.state import AnchorState, PartUpdate
+from schemas.state import PartUpdate
 from schemas.touchpoint import CHANNELS
 from streams import metrics
-from streams.agents.resolve import Resolve, resolve_touchpoints
-from streams.agents.stitch import Customers, Stitch, sweep
+from streams.agents.resolve import Resolve, States, merge_states, resolve_touchpoints
+from streams.agents.stitch import Customers, Stitch, merge_health, merge_parts, sweep
 from streams.core.dead_letter_limit import Verdicts
-from streams.core.journey import CustomerState
 from streams.core.policy import Policy
-from streams.delivery import Outgoing
+from streams.delivery import Outgoing, Written
 from streams.metrics import BulkHistogram, SharedGauge
+from tests.agents.broker import Broker, changelog
 from tests.sink_records import record as sink_record
 from tests.unit.health_steps import end_of, part_of, step
 from tests.wire import touchpoint
@@ -46,9 +46,16 @@ def test_a_histogram_by_labels_counts_up_to_and_including_a_bound() -> None:
     assert found['h_bucket{channel="web",language="en",le="0.5"}'] == 0
 
 
+def customers_of(broker: Broker) -> Customers:
+    return Customers(
+        changelog(broker, topics.PARTS.name, merge_parts),
+        changelog(broker, topics.CUSTOMERS.name, merge_health),
+    )
+
+
 def test_a_shared_gauge_sums_what_is_still_held() -> None:
     gauge = SharedGauge("g", "G.", ("segment", "band"))
-    one, other = Customers(), Customers()
+    one, other = customers_of(Broker()), customers_of(Broker())
     one.counts = {("lost", "red"): 2}
     other.counts = {("lost", "red"): 3, ("none", "green"): 1}
     for part in (one, other, one):
@@ -65,8 +72,10 @@ def test_a_shared_gauge_sums_what_is_still_held() -> None:
 
 
 def test_texts_are_counted_once_by_channel_and_language() -> None:
-    async def deliver(_records: list[Outgoing]) -> None:
-        return None
+    broker = Broker()
+
+    async def deliver(records: list[Outgoing]) -> list[Written]:
+        return broker.take(records)
 
     told = touchpoint(
         1, channel="chat", type="message", direction="inbound", text="این خدمات افتضاح است"
@@ -77,7 +86,7 @@ def test_texts_are_counted_once_by_channel_and_language() -> None:
     label = 'journey_text_sentiment_bucket{channel="chat",language="fa",le="+Inf"}'
     before = page(metrics.SENTIMENT).get(label, 0)
     agent = Resolve(deliver, 1, b"k", "IR")
-    states: dict[str, AnchorState] = {}
+    states = States(changelog(broker, topics.ANCHORS.name, merge_states))
     for _ in range(2):
         now = datetime(2026, 11, 22, 12, tzinfo=UTC)
         asyncio.run(resolve_touchpoints(agent, states, Verdicts(), 0, [record], now))
@@ -87,31 +96,34 @@ def test_texts_are_counted_once_by_channel_and_language() -> None:
 
 
 def test_a_sweep_publishes_a_changed_segment_and_counts_customers() -> None:
-    sent: list[Outgoing] = []
+    broker = Broker()
 
-    async def deliver(records: list[Outgoing]) -> None:
-        sent.extend(records)
+    async def deliver(records: list[Outgoing]) -> list[Written]:
+        return broker.take(records)
 
-    customers = Customers()
-    state = customers.states["customer:C-1"] = CustomerState()
+    customers = customers_of(broker)
     part = part_of([step(day, "order:placed", amount=5_000) for day in (0, 5)])
-    state.take(PartUpdate("customer:C-1", "customer:C-1", 0, 2, part))
+    update = msgspec.json.encode(PartUpdate("customer:C-1", "customer:C-1", 0, 2, part))
+    broker.append(Outgoing(topics.PARTS.name, 0, b"customer:C-1\0customer:C-1", update))
+    customers.take(broker.read((topics.PARTS.name, 0), 0))
     agent = Stitch(deliver, Policy())
 
     def swept(day: int) -> list[CustomerHealth]:
-        sent.clear()
+        place = topics.CUSTOMERS.name, 0
+        before = broker.ends[place]
         asyncio.run(sweep(agent, customers, 0, end_of(day)))
         return [
             msgspec.json.decode(each.value or b"", type=CustomerHealth)
-            for each in sent
-            if each.topic == topics.CUSTOMERS.name
+            for each in broker.read(place, before)
         ]
 
     assert [row.segment for row in swept(6)] == ["promising"]
     assert swept(6) == []
     assert customers.counts == {("promising", "green"): 1}
-    known = customers.published["customer:C-1"]
-    customers.published["customer:C-1"] = msgspec.structs.replace(known, segment="lost")
+    known = customers.published("customer:C-1")
+    assert known is not None
+    lost = msgspec.json.encode(msgspec.structs.replace(known, segment="lost"))
+    asyncio.run(customers.health.append([(b"customer:C-1", lost)]))
     (row,) = swept(6)
     assert (row.segment, row.health) == ("promising", known.health)
     assert any("promising" in line for line in page(metrics.CUSTOMERS))

@@ -79,13 +79,23 @@ def test_the_transport_builds_chunk_consumers() -> None:
     assert ChunkTransport.Consumer is ChunkConsumer
 
 
+class State:
+    """A partition's state, as far as `Partitions` knows."""
+
+    def __init__(self, load: int) -> None:
+        self.load, self.closed = load, False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def loads(release: asyncio.Event, loaded: list[int]) -> Callable[[int, int | None], Any]:
-    async def load(partition: int, _before: int | None) -> dict[str, int]:
+    async def load(partition: int, _before: int | None) -> State:
         loaded.append(partition)
         await release.wait()
         if len(loaded) == 1 and partition == 9:
             raise OSError("the broker is away")
-        return {"load": len(loaded)}
+        return State(len(loaded))
 
     return load
 
@@ -93,7 +103,7 @@ def loads(release: asyncio.Event, loaded: list[int]) -> Callable[[int, int | Non
 def test_several_who_ask_for_a_partition_get_the_same_state() -> None:
     async def ask() -> None:
         release, loaded = asyncio.Event(), list[int]()
-        partitions = Partitions(loads(release, loaded))
+        partitions = Partitions(loads(release, loaded), State.close)
         asking = [asyncio.create_task(partitions.get(1)) for _ in range(2)]
         await asyncio.sleep(0)
         release.set()
@@ -107,13 +117,17 @@ def test_several_who_ask_for_a_partition_get_the_same_state() -> None:
 def test_a_partition_revoked_while_it_loads_is_loaded_anew_when_it_returns() -> None:
     async def ask() -> None:
         release, loaded = asyncio.Event(), list[int]()
-        partitions = Partitions(loads(release, loaded))
+        partitions = Partitions(loads(release, loaded), State.close)
         early = asyncio.create_task(partitions.get(1))
         await asyncio.sleep(0)
         partitions.drop(1)
         release.set()
-        assert await partitions.get(1) is not await early
+        late = await partitions.get(1)
+        assert late is not await early
+        assert (await early).closed
         assert loaded == [1, 1]
+        partitions.drop(1)
+        assert late.closed
 
     asyncio.run(ask())
 
@@ -122,9 +136,9 @@ def test_a_load_that_failed_is_tried_again() -> None:
     async def ask() -> None:
         release, loaded = asyncio.Event(), list[int]()
         release.set()
-        partitions = Partitions(loads(release, loaded))
+        partitions = Partitions(loads(release, loaded), State.close)
         with pytest.raises(OSError, match="away"):
             await partitions.get(9)
-        assert await partitions.get(9) == {"load": 2}
+        assert (await partitions.get(9)).load == 2
 
     asyncio.run(ask())
