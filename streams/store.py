@@ -218,8 +218,9 @@ class DiskStore:
         self._open()
 
     def close(self) -> None:
-        self.closed = True
-        self._close_quietly()
+        if not self.closed:  # RocksDB would not have it twice
+            self.closed = True
+            self._close_quietly()
 
     def __len__(self) -> int:
         found = self._database.property_int_value("rocksdb.estimate-num-keys") or 0
