@@ -10,9 +10,9 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from itertools import count
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
@@ -93,8 +93,16 @@ class Worker:
         self.verdicts = Partitions(patiently(self._load_verdicts, self.probes))
         self.excess: TooManyDeadLetters | None = None  # what this worker stopped at
         self.generations = 0  # times that partitions were assigned
+        self.waiting: set[str] = set()  # agents that lost a partition, until there is an assignment
         self.done: dict[TP, int] = {}  # last offset finished
         self.guards = Partitions(patiently(self._load_guard, self.probes), guard.Decisions.close)
+        # topic -> the state that goes with its partitions
+        self.states: dict[str, tuple[Partitions[Any], ...]] = {
+            topics.TOUCHPOINTS.name: (self.anchors, self.verdicts),
+            topics.LINKS.name: (self.identities,),
+            topics.PARTS.name: (self.customers,),
+            topics.REQUESTS.name: (self.guards,),
+        }
         self.ruleset = load_rules(settings.rules_file)
         self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file), self.ruleset)
 
@@ -158,10 +166,10 @@ class Worker:
             following = position if done is None else done + 1
             if end is not None and following is not None:
                 metrics.LAG.labels(tp.topic, str(tp.partition)).set(max(0, end - following))
-        held = (self.anchors, self.identities, self.customers, self.verdicts, self.guards)
         # A sweep reads state that nothing waits for.
         needed = any(waiting for waiting, _, _ in standing.values())
-        loading = sum(len(of.loading) for of in held) if needed else 0
+        held = chain.from_iterable(self.states.values())
+        loading = sum(len(state.loading) for state in held) if needed else 0
         unready = {
             **({"group": "is assigning partitions"} if self.app.rebalancing else {}),
             **({"state": f"of {loading} partitions is being read"} if loading else {}),
@@ -218,21 +226,26 @@ class Worker:
         elif tp.topic == topics.PARTS.name:
             await stitch.audit(self.stitch, await self.customers.get(tp.partition))
 
-    def revoke(self, revoked: Iterable[TP]) -> None:
+    def assign(self, assigned: Collection[TP]) -> None:
+        """The state of these partitions may be loaded from now on."""
+        held = Counter(tp.topic for tp in assigned)
+        for topic in topics.TOPICS:
+            metrics.ASSIGNED.labels(topic.name).set(held[topic.name])
+        for tp in assigned:
+            for state in self.states.get(tp.topic, ()):
+                state.own(tp.partition)
+        self.waiting.clear()
+        self.generations += 1
+
+    def revoke(self, revoked: Collection[TP]) -> None:
         """Forget the state of partitions that may have another owner now."""
         for tp in revoked:
             self.done.pop(tp, None)
+            for state in self.states.get(tp.topic, ()):
+                state.drop(tp.partition)
             if tp.topic == topics.TOUCHPOINTS.name:
-                self.anchors.drop(tp.partition)
-                self.verdicts.drop(tp.partition)
                 with suppress(KeyError):
                     metrics.DEAD_LETTER_SHARE.remove(str(tp.partition))
-            elif tp.topic == topics.LINKS.name:
-                self.identities.drop(tp.partition)
-            elif tp.topic == topics.PARTS.name:
-                self.customers.drop(tp.partition)
-            elif tp.topic == topics.REQUESTS.name:
-                self.guards.drop(tp.partition)
 
     async def follow(self) -> None:
         """Keep the state of partitions that others own, until cancelled."""
@@ -315,11 +328,11 @@ def build(settings: Settings, worker: Worker) -> faust.App:
         topic_disable_leader=True,
         topic_allow_declare=False,
         web_enabled=False,
-        stream_wait_empty=True,
+        stream_wait_empty=False,  # a chunk under way at a rebalance is given up: see `revoke`
         broker_commit_interval=0.5,
         broker_session_timeout=SESSION_SECONDS,
         broker_heartbeat_interval=1.0,
-        broker_rebalance_timeout=4.0,
+        broker_rebalance_timeout=10.0,  # state that is loaded may keep the loop for seconds
         broker_request_timeout=15.0,  # a connection that is silent for so long is a dead one
         consumer_max_fetch_size=1024 * 1024,
         # A broker that has just come up may not know its topics yet: a client then forgets them,
@@ -329,21 +342,11 @@ def build(settings: Settings, worker: Worker) -> faust.App:
     )
     worker.app = app
     app.transport = ChunkTransport([url], app)
+    app.transport.owner = worker
 
     @app.on_before_configured.connect  # type: ignore[untyped-decorator]
     def _quiet(*_: Any, **__: Any) -> None:
         logging.getLogger("faust").setLevel(logging.WARNING)
-
-    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
-    async def _assigned(_app: faust.App, assigned: Iterable[TP], **_: Any) -> None:
-        held = Counter(tp.topic for tp in assigned)
-        for topic in topics.TOPICS:
-            metrics.ASSIGNED.labels(topic.name).set(held[topic.name])
-        worker.generations += 1
-
-    @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
-    async def _revoked(_app: faust.App, revoked: Iterable[TP], **_: Any) -> None:
-        worker.revoke(revoked)
 
     _agent(worker, "resolve", worker.on_touchpoints, topics.TOUCHPOINTS, topics.MEMBERS)
     _agent(worker, "identity", worker.on_links, topics.LINKS)
@@ -352,7 +355,13 @@ def build(settings: Settings, worker: Worker) -> faust.App:
 
     @app.timer(SWEEP_SECONDS)  # type: ignore[untyped-decorator]
     async def _sweep(*_: Any) -> None:
-        await worker.sweep(app.consumer.assignment())
+        try:
+            await worker.sweep(app.consumer.assignment())
+        except KafkaError as error:
+            log.warning("not everything was looked after: %s", describe(error))
+        except Exception as error:
+            log.exception("the sweep stops the worker")
+            await _crash(app, error)
 
     return app
 
@@ -371,28 +380,29 @@ def _agent(
     async def run(stream: Any) -> None:
         async for event in stream.noack().events():
             chunk: Chunk = event.message.value
+            if name in worker.waiting:
+                continue
             try:
                 with metrics.CHUNK_SECONDS.labels(name).time():
                     await handle(chunk)
-            except Released:
+            except (Released, OwnershipLost):
+                # Its owner reads it again. What comes after it is given up too: if that were done,
+                # an offset beyond this chunk would be committed.
                 log.info("%s %d was revoked meanwhile", chunk[0].topic, chunk[0].partition)
+                if event.message.generation_id == app.consumer_generation_id:
+                    worker.waiting.add(name)
                 continue
             except TooManyDeadLetters as excess:
                 logging.disable()  # Faust's account of a crash: the one line at the end says it
-                _end_within(_END_SECONDS)
-                await app.crash(excess)
+                await _crash(app, excess)
                 raise
             except (Exception, asyncio.CancelledError) as error:
                 # Without this Faust would restart the agent after the chunk and lose it.
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
                     raise  # Faust stops us; otherwise what we waited for was cancelled
-                if isinstance(error, OwnershipLost):
-                    log.warning("agent %s stops the worker: %s", name, OwnershipLost.__doc__)
-                else:
-                    log.exception("agent %s stops the worker", name)
-                _end_within(_END_SECONDS)
-                await app.crash(error)
+                log.exception("agent %s stops the worker", name)
+                await _crash(app, error)
                 raise
             metrics.RECORDS.labels(name).inc(len(chunk))
             last = chunk[-1]
@@ -407,11 +417,12 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def _end_within(seconds: float) -> None:
-    """End the process after that, where an orderly end waits for a broker that is away."""
-    timer = threading.Timer(seconds, os._exit, (1,))
+async def _crash(app: faust.App, error: BaseException) -> None:
+    """End the worker, also where an orderly end would wait for a broker that is away."""
+    timer = threading.Timer(_END_SECONDS, os._exit, (1,))
     timer.daemon = True
     timer.start()
+    await app.crash(error)
 
 
 def main() -> int:

@@ -218,7 +218,8 @@ class Partitions(Generic[S]):
     """One value of state per partition owned, loaded when first asked for.
 
     `load` takes the partition and the offset of the chunk about to be processed (None: read to
-    the end). Dropping a partition closes its state: another worker may own it now.
+    the end). Dropping a partition closes its state: another worker may own it now. State of a
+    partition that is not owned is never loaded: kept until it is, it would be old by then.
     """
 
     def __init__(
@@ -228,14 +229,29 @@ class Partitions(Generic[S]):
     ) -> None:
         self._load, self._close = load, close
         self._loads: dict[int, asyncio.Future[S]] = {}
+        self._owned: set[int] = set()
+
+    def own(self, partition: int) -> None:
+        """From now on the partition is ours."""
+        self._owned.add(partition)
 
     async def get(self, partition: int, before: int | None = None) -> S:
-        """The partition's state; several who ask at a time get the same."""
+        """The partition's state; several who ask at a time get the same.
+
+        Raises Released where it is not ours, or not any more once it would be loaded.
+        """
+        if partition not in self._owned:
+            raise Released
         load = self._loads.get(partition)
         if load is None:
             load = self._loads[partition] = asyncio.ensure_future(self._load(partition, before))
             load.add_done_callback(lambda done: self._forget_failed(partition, done))
-        return await asyncio.shield(load)
+        try:
+            return await asyncio.shield(load)
+        except asyncio.CancelledError:
+            if load.cancelled():
+                raise Released from None
+            raise
 
     @property
     def loading(self) -> set[int]:
@@ -243,12 +259,11 @@ class Partitions(Generic[S]):
         return {partition for partition, load in self._loads.items() if not load.done()}
 
     def drop(self, partition: int) -> None:
-        """Forget a partition that was revoked, also where its state is still being loaded."""
+        """Forget a partition that was revoked; loading its state ends."""
+        self._owned.discard(partition)
         load = self._loads.pop(partition, None)
-        if load is not None and load.done():
+        if load is not None and not load.cancel():
             self._close_loaded(load)
-        elif load is not None:
-            load.add_done_callback(self._close_loaded)
 
     def _forget_failed(self, partition: int, load: asyncio.Future[S]) -> None:
         failed = load.cancelled() or load.exception() is not None

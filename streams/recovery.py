@@ -78,12 +78,16 @@ class Recovery:
         changelog = self.mirror(store, topic, partition, merge)
         metrics.RECOVERED.labels(topic, "disk").inc(found)
         replayed = 0
-        async for records, position in replay(
-            self._connect, topic, partition, changelog.end, before
-        ):
-            changelog.learn(records, position)
-            replayed += len(records)
-            metrics.RECOVERED.labels(topic, "changelog").inc(len(records))
+        try:
+            async for records, position in replay(
+                self._connect, topic, partition, changelog.end, before
+            ):
+                changelog.learn(records, position)
+                replayed += len(records)
+                metrics.RECOVERED.labels(topic, "changelog").inc(len(records))
+        except BaseException:
+            changelog.close()
+            raise
         seconds = time.monotonic() - started
         metrics.RECOVERY_SECONDS.labels(topic).observe(seconds)
         log.info(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import Any, ClassVar, Final, NamedTuple, Protocol
 
 from aiokafka import AIOKafkaConsumer
@@ -110,10 +110,30 @@ class Waiting(NamedTuple):
     end: int | None
 
 
+class Owner(Protocol):
+    """Who holds the state of partitions; `streams.app` has the real one."""
+
+    def assign(self, assigned: Collection[TP]) -> None:
+        """These are ours from now on."""
+
+    def revoke(self, revoked: Collection[TP]) -> None:
+        """These may have another owner as soon as this returns."""
+
+
 class ChunkConsumer(driver.Consumer):  # type: ignore[misc]
     """Faust's aiokafka consumer, yielding a chunk where it would yield its records one by one."""
 
     beats = 0  # times that the loop of the consumer's thread ran for `beat`
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Let go of the partitions, before Faust does anything about it."""
+        self.transport.owner.revoke(revoked)
+        await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Own the partitions, before Faust lets any of their records flow."""
+        self.transport.owner.assign(assigned)
+        await super().on_partitions_assigned(assigned, generation_id)
 
     def beat(self) -> None:
         """Ask the consumer's thread for one more of `beats`."""
@@ -190,3 +210,4 @@ class ChunkTransport(driver.Transport):  # type: ignore[misc]
     """Faust's transport with a consumer of chunks; `streams.app` gives the app an instance."""
 
     Consumer: ClassVar[type[ChunkConsumer]] = ChunkConsumer
+    owner: Owner

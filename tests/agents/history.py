@@ -47,12 +47,12 @@ class Pipeline:
         self.broker = Broker()
         self.disks = disks or [None]
         self.zombies: list[Zombie] = []
-        self.worker = self._worker(0)
         self.sources: list[Place] = [
             (topic, partition)
             for topic in _HANDLERS
             for partition in range(1 if topic in _SINGLE else partitions)
         ]
+        self.worker = self._worker(0)
         self.positions: dict[Place, int] = defaultdict(int)
         self.committed: dict[Place, int] = defaultdict(int)
         self.crashes = 0
@@ -61,7 +61,9 @@ class Pipeline:
     def _worker(self, disk: int) -> ListWorker:
         taken = [zombie.worker.disk for zombie in self.zombies]
         free = [disk for disk in self.disks if disk is None or disk not in taken]
-        return ListWorker(self.settings, self.broker, self.partitions, free[disk % len(free)])
+        worker = ListWorker(self.settings, self.broker, self.partitions, free[disk % len(free)])
+        worker.assign([TP(*place) for place in self.sources])
+        return worker
 
     def send(self, partition: int, key: str, value: bytes) -> None:
         """A producer's touchpoint."""
@@ -150,10 +152,24 @@ class Pipeline:
                 self.broker.compact(place, self.broker.ends[place])
         self.cut_power(chance)
 
-    def revoke(self, partition: int) -> None:
-        """A rebalance takes a partition away and gives it back."""
+    async def revoke(self, partition: int, most: int) -> None:
+        """A rebalance takes a partition away; another worker does some; it comes back.
+
+        In between the worker looks after it once more: a sweep that slept through the rebalance.
+        """
         lost = [place for place in self.sources if place[1] == partition]
-        self.worker.revoke(TP(*place) for place in lost)
+        places = [TP(*place) for place in lost]
+        self.worker.revoke(places)
+        self.worker.fuse = self.worker.freeze = None
+        await self.worker.sweep(places)
+        other = ListWorker(self.settings, self.broker, self.partitions)
+        other.assign(places)
+        for place in lost:
+            if chunk := self.broker.read(place, self.committed[place], most):
+                await _HANDLERS[place[0]](other, chunk)
+                self.committed[place] = chunk[-1].offset + 1
+        other.revoke(places)
+        self.worker.assign(places)
         for place in lost:
             self.positions[place] = self.committed[place]
 

@@ -76,7 +76,7 @@ async def play(pipeline: Pipeline, script: list[tuple[str, int]], waiting: list[
         elif move == "power cut":
             pipeline.cut_power(chance)
         elif move == "revoke":
-            pipeline.revoke(number % pipeline.partitions)
+            await pipeline.revoke(number % pipeline.partitions, 1 + number // 16 % 5)
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

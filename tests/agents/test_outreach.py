@@ -65,6 +65,7 @@ class Guarded:
     def _worker(self) -> ListWorker:
         worker = ListWorker(SETTINGS, self.broker, 1)
         worker.ruleset = RuleSet(RULES, LIMITS)
+        worker.assign([TP(*REQUESTS)])
         return worker
 
     async def process(self, most: int | None = None) -> bool:
@@ -95,6 +96,7 @@ class Guarded:
                 self.restart()
             elif move == "revoke":
                 self.worker.revoke([TP(*REQUESTS)])
+                self.worker.assign([TP(*REQUESTS)])
                 self.read = self.committed
             elif move == "compact":
                 self.broker.compact(OUTREACH, self.broker.ends[OUTREACH])

@@ -134,6 +134,8 @@ class Pipeline:
             f"{PREFIX}METRICS_PORT": str(self._probe_ports.get(name, 0)),
             f"{PREFIX}IDENTITY_KEY": settings.identity_key_bytes().decode(),
         }
+        if name in (*WORKERS, SPARE):
+            environ[f"{PREFIX}STATE"] = str(self.folder / "state" / name)
         self.held.discard(name)
         self._dead_since.pop(name, None)
         self.parts[name] = Process(name, command, environ, self.folder / "logs" / f"{name}.log")
