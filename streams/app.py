@@ -378,6 +378,7 @@ def _agent(
                 log.info("%s %d was revoked meanwhile", chunk[0].topic, chunk[0].partition)
                 continue
             except TooManyDeadLetters as excess:
+                metrics.CHUNK_ERRORS.labels(name, "dead_letters").inc()
                 logging.disable()  # Faust's account of a crash: the one line at the end says it
                 _end_within(_END_SECONDS)
                 await app.crash(excess)
@@ -387,7 +388,9 @@ def _agent(
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
                     raise  # Faust stops us; otherwise what we waited for was cancelled
-                if isinstance(error, OwnershipLost):
+                lost = isinstance(error, OwnershipLost)
+                metrics.CHUNK_ERRORS.labels(name, "ownership" if lost else "error").inc()
+                if lost:
                     log.warning("agent %s stops the worker: %s", name, OwnershipLost.__doc__)
                 else:
                     log.exception("agent %s stops the worker", name)
