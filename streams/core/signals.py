@@ -12,7 +12,7 @@ from schemas.outcome import JourneyStep
 from schemas.touchpoint import CHANNELS
 from streams.core.survey import MOOD
 
-# Sums of milli-units, −1000..1000 and 0..1000: a text beyond either says so plainly.
+# Milli-units, −1000..1000 and 0..1000: a text beyond either says so plainly.
 SENTIMENT_MOST: Final = -250
 DISTRESS_LEAST: Final = 300
 _LOW_ANSWER: Final = -200  # mood, milli-units: an NPS of 6, a CSAT of 2, a CES of 3
@@ -47,13 +47,17 @@ HELP: Final = frozenset(
 def is_distressing(step: JourneyStep) -> bool:
     """Whether a touchpoint tells of trouble: by its type, its text, an answer, or left unresolved.
 
-    What the company itself wrote says nothing.
+    The text of what the company itself wrote says nothing.
     """
     if (step.channel, step.type) in TROUBLE:
         return True
     fields = step.fields
-    if step.scorer and (step.sentiment <= SENTIMENT_MOST or step.distress >= DISTRESS_LEAST):
-        return fields.get("direction") != "outbound"
+    if (
+        step.scorer
+        and (step.sentiment <= SENTIMENT_MOST or step.distress >= DISTRESS_LEAST)
+        and fields.get("direction") != "outbound"
+    ):
+        return True
     if not fields:
         return False
     return (
