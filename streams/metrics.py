@@ -210,7 +210,8 @@ PUBLISH_SECONDS: Final = Histogram(
 # Bytes a producer has sent and the broker has not acknowledged; it waits beyond 32 MiB
 PUBLISH_PENDING_BYTES: Final = Gauge("journey_publish_pending_bytes", "Bytes unacknowledged.")
 
-# Alertmanager's webhooks by what became of them: taken, unauthorized, malformed or unavailable
+# Alertmanager's webhooks by what became of them: taken, unauthorized, malformed, unavailable (what
+# the receiver needs is away) or failed
 WEBHOOKS: Final = Counter("journey_webhooks_total", "Webhooks of Alertmanager.", ["outcome"])
 # Time of one webhook, requests acknowledged by Kafka
 WEBHOOK_SECONDS: Final = Histogram(
@@ -256,7 +257,7 @@ END_TO_END_SECONDS: Final = BulkHistogram(
     "journey_end_to_end_seconds", "Touchpoint received to row stored.", _LATENCY
 )
 # journey_breakdown_touchpoints_total and journey_breakdown_distressing_total, by `breakdown` and
-# its values; at most 609 of each in a process, see `core.breakdown`
+# its values; at most 613 of each in a process, see `core.breakdown`
 BREAKDOWN: Final = BreakdownCounters()
 for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, END_TO_END_SECONDS, BREAKDOWN):
     REGISTRY.register(_collector)

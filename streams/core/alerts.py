@@ -20,7 +20,6 @@ class Alert(NamedTuple):
     fingerprint: str
     began_ms: int
     labels: Mapping[str, str]
-    summary: str = ""
 
     def about(self) -> dict[str, str]:
         """What it is about: dimension -> value; empty where it names nothing to look for."""
