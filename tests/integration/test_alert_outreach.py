@@ -34,7 +34,6 @@ except ObserverMissing as error:
     MISSING = str(error)
 pytestmark = [
     pytest.mark.integration,
-    pytest.mark.broker,
     pytest.mark.skipif(bool(MISSING), reason=MISSING),
 ]
 
