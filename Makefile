@@ -34,12 +34,13 @@ audit: $(INSTALLED)
 driver-suite: $(INSTALLED)
 	$(BIN)/python -m tests.integration.run_driver_suite
 
-# What the integration tests need besides Python: Debian's ClickHouse client and server, of which
-# no service is started.
+# What the integration tests need besides Python: Debian's ClickHouse client and server, Prometheus
+# and Alertmanager, of which no service is started.
 integration-tools:
-	{ command -v clickhouse-client && command -v clickhouse-server; } >/dev/null || \
+	{ command -v clickhouse-client && command -v clickhouse-server && \
+	  command -v prometheus && command -v prometheus-alertmanager; } >/dev/null || \
 	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends \
-	    clickhouse-client clickhouse-server; }
+	    clickhouse-client clickhouse-server prometheus prometheus-alertmanager; }
 
 # Every alert rule: a history that fires it and one that does not. promtool is Debian's.
 alerts:

@@ -32,18 +32,26 @@ _workers = click.option(
 @_workers
 @click.option("--fresh", is_flag=True, help="Start with an empty ledger.")
 @click.option("--rebuild", is_flag=True, help="Rebuild state from the ledger though Kafka kept it.")
+@click.option("--observe", is_flag=True, help="Also run Prometheus, Alertmanager and its receiver.")
 @verb
-def up(shell: Shell, port_base: int | None, workers: int, fresh: bool, rebuild: bool) -> None:
+def up(
+    shell: Shell, port_base: int | None, workers: int, fresh: bool, rebuild: bool, observe: bool
+) -> None:
     """Run broker, database, workers and sink until Ctrl-C.
 
     Starting again on the same data goes on. The embedded broker forgets, so state is rebuilt from
     the ledger; Apache Kafka, which JOURNEY_KAFKA_JARS puts in its place, has kept it.
     """
-    with _running(shell, None, port_base, workers, fresh, rebuild) as stack:
+    with _running(shell, None, port_base, workers, fresh, rebuild, observe) as stack:
         settings = stack.settings
-        out.print(f"Kafka       {settings.kafka}")
-        out.print(f"ClickHouse  {settings.clickhouse.get_secret_value()}")
-        out.print(f"Data        {settings.data}")
+        listening = {
+            "kafka": settings.kafka,
+            "ClickHouse": settings.clickhouse.get_secret_value(),
+            "data": settings.data,
+            **stack.urls(),
+        }
+        for name, where in listening.items():
+            out.print(f"{name[0].upper()}{name[1:]:<13}{where}")
         out.print("Ready for touchpoints; Ctrl-C stops.")
         while True:
             stack.watch()
@@ -130,13 +138,14 @@ def _running(
     workers: int,
     fresh: bool,
     rebuild: bool = False,
+    observe: bool = False,
 ) -> Iterator[Stack]:
     """A stack from start to stop, which SIGTERM ends as Ctrl-C does."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     with bar() as progress:
         task = progress.add_task("starting", total=None)
-        stack = Stack(shell.settings(data), workers, port_base, _reporter(progress, task))
+        stack = Stack(shell.settings(data), workers, port_base, _reporter(progress, task), observe)
         try:
             stack.start(fresh, rebuild)
         except KeyboardInterrupt:

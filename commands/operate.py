@@ -1,9 +1,10 @@
-"""`journey setup`, `worker`, `sink` and `rebuild`: the parts on one's own Kafka and ClickHouse."""
+"""`journey setup`, `worker`, `sink`, `receive`, `rebuild`: the parts on one's own servers."""
 
 from __future__ import annotations
 
 import click
 
+import alerts.receiver
 import sinks.consumer
 import streams.app
 from commands.shell import Refused, Shell, bar, ledger, out, verb
@@ -35,6 +36,13 @@ def worker(_shell: Shell) -> None:
 def sink(_shell: Shell) -> None:
     """Run a sink: topics to ClickHouse."""
     raise SystemExit(sinks.consumer.main())
+
+
+@click.command()
+@verb
+def receive(_shell: Shell) -> None:
+    """Run the receiver of Alertmanager's webhook: alerts on customers to outreach."""
+    raise SystemExit(alerts.receiver.main())
 
 
 @click.command()

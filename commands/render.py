@@ -111,11 +111,11 @@ def show_status(out: Console, report: dict[str, Any]) -> None:
         out.print(f"[red]{escape(why)}[/red]", highlight=False, soft_wrap=True)
     if report["processes"]:
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for name in ("Process", "Pid", "State", "Restarts", "Metrics", "Why"):
+        for name in ("Process", "Pid", "State", "Restarts", "URL", "Why"):
             table.add_column(name)
         for name, process in report["processes"].items():
             port = process["metrics_port"]
-            where = f"http://127.0.0.1:{port}/metrics" if port else ""
+            where = process["url"] or (f"http://127.0.0.1:{port}/metrics" if port else "")
             restarts = str(process["restarts"] or "")
             why = escape(process["why"])
             table.add_row(name, str(process["pid"]), _state(process), restarts, where, why)

@@ -21,6 +21,7 @@ from kafka.partitioner.default import murmur2
 
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOUCHPOINTS
+from streams import metrics
 from streams.core.identifiers import PRECEDENCE, anchor_of, normalise
 from streams.security import client_options, why_unreachable
 
@@ -32,6 +33,7 @@ _RECORD_OVERHEAD: Final = 1024  # a pending record's futures in this process, ro
 _SETTLE_EVERY: Final = 512
 _BLOCK_MS: Final = 30_000  # for a topic to be found
 _SILENCE_MS: Final = 10_000  # of a connection, before it is given up for another
+_SAMPLE_EVERY: Final = 0.1  # seconds between two records whose delivery is timed
 _UNREMARKABLE: Final = 2.0  # seconds to wait for a delivery
 
 # What the client logs reaches the caller as PublishError; without a handler it would be printed.
@@ -115,6 +117,7 @@ class Publisher:
         self._unreported = 0
         self._pending: deque[tuple[Any, int]] = deque()  # (future, bytes)
         self._pending_bytes = 0
+        self._sample_at = 0.0
         timeout_ms = int(timeout * 1000)
         try:
             self._producer = KafkaProducer(
@@ -172,6 +175,11 @@ class Publisher:
         size = len(value or b"") + _RECORD_OVERHEAD
         self._pending.append((future, size))
         self._pending_bytes += size
+        now = time.monotonic()
+        if now >= self._sample_at:
+            self._sample_at = now + _SAMPLE_EVERY
+            metrics.PUBLISH_PENDING_BYTES.set(self._pending_bytes)
+            future.add_callback(_acknowledged, now)
         if self._pending_bytes > MAX_PENDING_BYTES:
             self._settle(down_to=MAX_PENDING_BYTES // 2)
         elif self.sent % _SETTLE_EVERY == 0:
@@ -190,6 +198,7 @@ class Publisher:
 
     def _settle(self, down_to: int) -> None:
         """Look at finished deliveries, oldest first; wait while more than `down_to` bytes pend."""
+        settled, failed = len(self._pending), self.failed
         while self._pending:
             future, size = self._pending[0]
             if not future.is_done and self._pending_bytes <= down_to:
@@ -202,6 +211,10 @@ class Publisher:
                 self._first = self._first or f"{type(error).__name__}: {error}"
             self._pending.popleft()
             self._pending_bytes -= size
+        failed = self.failed - failed
+        metrics.PUBLISHED.inc(settled - len(self._pending) - failed)
+        metrics.PUBLISH_ERRORS.inc(failed)
+        metrics.PUBLISH_PENDING_BYTES.set(self._pending_bytes)
         if self._unreported:
             count, self._unreported = self._unreported, 0
             first, self._first = self._first, None
@@ -228,6 +241,10 @@ class Publisher:
                 f"{seconds:g} s; create it with `journey up`, or check that the broker runs"
             )
         return PublishError(f"{PREFIX}KAFKA={self._kafka}: topic {topic}: {error}")
+
+
+def _acknowledged(sent: float, _landed: object) -> None:
+    metrics.PUBLISH_SECONDS.observe(time.monotonic() - sent)
 
 
 class _RememberingPartitioner(DefaultPartitioner):  # type: ignore[misc]

@@ -91,6 +91,15 @@ class Settings(BaseModel):
     metrics_host: str = Field(
         "127.0.0.1", description="Address that port is opened on; 0.0.0.0 for every one."
     )
+    receiver_token: SecretStr | None = Field(
+        None, description="Bearer token that Alertmanager shows to `journey receive`."
+    )
+    receiver_host: str = Field(
+        "127.0.0.1", description="Address `journey receive` listens on; 0.0.0.0 for every one."
+    )
+    receiver_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        9465, description="Port of `journey receive`; 0 picks a free one."
+    )
     stuck_seconds: Annotated[float, Field(ge=3, le=3600)] = Field(
         30.0, description="A process is stuck when work waits and nothing moves for so long."
     )

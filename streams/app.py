@@ -386,6 +386,7 @@ def _agent(
                 with metrics.CHUNK_SECONDS.labels(name).time():
                     await handle(chunk)
             except (Released, OwnershipLost):
+                metrics.CHUNK_ERRORS.labels(name, "ownership").inc()
                 # Its owner reads it again. What comes after it is given up too: if that were done,
                 # an offset beyond this chunk would be committed.
                 log.info("%s %d was revoked meanwhile", chunk[0].topic, chunk[0].partition)
@@ -393,6 +394,7 @@ def _agent(
                     worker.waiting.add(name)
                 continue
             except TooManyDeadLetters as excess:
+                metrics.CHUNK_ERRORS.labels(name, "dead_letters").inc()
                 logging.disable()  # Faust's account of a crash: the one line at the end says it
                 await _crash(app, excess)
                 raise
@@ -401,6 +403,7 @@ def _agent(
                 task = asyncio.current_task()
                 if isinstance(error, asyncio.CancelledError) and task and task.cancelling():
                     raise  # Faust stops us; otherwise what we waited for was cancelled
+                metrics.CHUNK_ERRORS.labels(name, "error").inc()
                 log.exception("agent %s stops the worker", name)
                 await _crash(app, error)
                 raise

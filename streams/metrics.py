@@ -10,8 +10,15 @@ from typing import Final, Protocol
 from weakref import WeakValueDictionary
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
 from prometheus_client.registry import Collector
+
+from schemas.outcome import JourneyStep
+from streams.core.breakdown import DIMENSIONS, Breakdowns
 
 _LATENCY: Final = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
@@ -92,6 +99,35 @@ class SharedGauge(Collector):
         yield family
 
 
+class BreakdownCounters(Collector):
+    """Two counters by product, region, campaign and channel, of which `core.breakdown` keeps few.
+
+    Touchpoints counted for the first time, and those of them that tell of trouble.
+    """
+
+    _LABELS: Final = ("breakdown", *DIMENSIONS)
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._counts = Breakdowns()
+
+    def count(self, steps: Iterable[JourneyStep]) -> None:
+        """Count touchpoints."""
+        with self._lock:
+            self._counts.count(steps)
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """The families as Prometheus reads them."""
+        name = "journey_breakdown"
+        every = CounterMetricFamily(f"{name}_touchpoints", "Touchpoints.", labels=self._LABELS)
+        bad = CounterMetricFamily(f"{name}_distressing", "Of trouble.", labels=self._LABELS)
+        with self._lock:
+            for breakdown, values, touchpoints, distressing in self._counts:
+                every.add_metric((breakdown, *values), touchpoints)
+                bad.add_metric((breakdown, *values), distressing)
+        yield from (every, bad)
+
+
 # Records read by an agent
 RECORDS: Final = Counter("journey_records_total", "Records read by an agent.", ["agent"])
 # Touchpoints counted for the first time, by channel
@@ -107,6 +143,11 @@ DEAD_LETTER_SHARE: Final = Gauge(
 # Touchpoints that came with another key than their anchor and were sent on to its partition
 REKEYED: Final = Counter(
     "journey_rekeyed_total", "Touchpoints sent on to their anchor's partition."
+)
+# Chunks an agent could not finish; why is `ownership` (another worker has the partition since),
+# `dead_letters` (over the limit) or `error`. The worker ends after each
+CHUNK_ERRORS: Final = Counter(
+    "journey_chunk_errors_total", "Chunks an agent could not finish.", ["agent", "why"]
 )
 # Time of an agent on one chunk, output acknowledged
 CHUNK_SECONDS: Final = Histogram(
@@ -158,6 +199,29 @@ HEALTH_SECONDS: Final = Histogram(
     "journey_health_seconds", "Touchpoint received to health published.", buckets=_LATENCY
 )
 
+# Records that `producers.publisher` sent: acknowledged by the broker, or given up; served by the
+# process that uses it
+PUBLISHED: Final = Counter("journey_published_total", "Records acknowledged.")
+PUBLISH_ERRORS: Final = Counter("journey_publish_errors_total", "Records not delivered.")
+# From sending a record to the broker having it, of one record in a tenth of a second
+PUBLISH_SECONDS: Final = Histogram(
+    "journey_publish_seconds", "Record sent to acknowledged.", buckets=_LATENCY
+)
+# Bytes a producer has sent and the broker has not acknowledged; it waits beyond 32 MiB
+PUBLISH_PENDING_BYTES: Final = Gauge("journey_publish_pending_bytes", "Bytes unacknowledged.")
+
+# Alertmanager's webhooks by what became of them: taken, unauthorized, malformed, unavailable (what
+# the receiver needs is away) or failed
+WEBHOOKS: Final = Counter("journey_webhooks_total", "Webhooks of Alertmanager.", ["outcome"])
+# Time of one webhook, requests acknowledged by Kafka
+WEBHOOK_SECONDS: Final = Histogram(
+    "journey_webhook_seconds", "Time of one webhook.", buckets=_LATENCY
+)
+# Webhooks that are being answered, one after the other
+WEBHOOKS_WAITING: Final = Gauge("journey_webhooks_waiting", "Webhooks in hand.")
+# Requests to the guard that alerts led to; those repeated count again, the guard decides once
+ALERT_REQUESTS: Final = Counter("journey_alert_requests_total", "Requests of alerts.", ["rule"])
+
 # Sentiment of texts, −1..1, by channel and language; le="+Inf" is their number, since Prometheus
 # has neither sum nor count for buckets below zero
 SENTIMENT: Final = BulkHistogram(
@@ -192,5 +256,8 @@ SINK_BUFFER_ROWS: Final = Gauge("journey_sink_buffer_rows", "Records read, not y
 END_TO_END_SECONDS: Final = BulkHistogram(
     "journey_end_to_end_seconds", "Touchpoint received to row stored.", _LATENCY
 )
-for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, END_TO_END_SECONDS):
+# journey_breakdown_touchpoints_total and journey_breakdown_distressing_total, by `breakdown` and
+# its values; at most 612 of each in a process, see `core.breakdown`
+BREAKDOWN: Final = BreakdownCounters()
+for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, END_TO_END_SECONDS, BREAKDOWN):
     REGISTRY.register(_collector)

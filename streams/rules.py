@@ -24,6 +24,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from schemas.stage import STAGES
+from streams.core.breakdown import BREAKDOWNS, DIMENSIONS
 from streams.core.evidence import DAY_MS
 from streams.core.phrases import CAUSES
 from streams.core.quiet import Quiet
@@ -34,11 +35,12 @@ from streams.core.rules import (
     Cap,
     Drop,
     Limits,
+    OnAlert,
     Range,
     Rule,
     RuleSet,
 )
-from streams.core.template import LANGUAGES, LINK, PLACES, WAYS_OUT, Template, places
+from streams.core.template import ABOUT, LANGUAGES, LINK, PLACES, WAYS_OUT, Template, places
 from streams.core.value import SEGMENTS
 
 DEFAULT: Final = Path(__file__).with_name("rules.yaml")
@@ -193,6 +195,7 @@ Broken = Annotated[list[Annotated[str, _one_of(BROKEN)]], *_LISTED]
 Stages = Annotated[list[Annotated[str, _one_of(_STAGES)]], *_LISTED]
 Segments = Annotated[list[Annotated[str, _one_of(SEGMENTS)]], *_LISTED]
 WaysOut = Annotated[list[Annotated[str, _one_of(WAYS_OUT)]], *_LISTED]
+Breakdowns = Annotated[list[Annotated[str, _one_of(BREAKDOWNS)]], *_LISTED]
 Days = Annotated[list[Annotated[str, _one_of(_WEEK)]], *_LISTED, Field(max_length=6)]
 
 
@@ -253,9 +256,24 @@ class _Templates(_Strict):
     fa: _Template
 
 
+class _OnAlert(_Strict):
+    name: Word
+    breakdown: Breakdowns | None = None
+    back: Duration = 600_000
+
+    def on_alert(self) -> OnAlert:
+        return OnAlert(self.name, frozenset(self.breakdown or ()), self.back)
+
+    def tells(self) -> set[str]:
+        """What every breakdown of it says the alert is about."""
+        named = [{DIMENSIONS[at] for at in BREAKDOWNS[name][0]} for name in self.breakdown or ()]
+        return set.intersection(*named) if named else set()
+
+
 class _Rule(_Strict):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-    when: When
+    when: When | None = None
+    on_alert: _OnAlert | None = None
     hold: Annotated[Duration, Field(alias="for")] = 0
     channel: Annotated[str, _one_of(CHANNELS)]
     cooldown: Duration = 14 * DAY_MS
@@ -274,16 +292,34 @@ class _Rule(_Strict):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _asked_for(self) -> _Rule:
+        if self.when is None and self.on_alert is None:
+            raise ValueError("says not when; give when or on_alert")
+        if self.on_alert is not None and self.hold:
+            raise ValueError("for: the alert has one of its own; leave it out")
+        told = self.on_alert.tells() if self.on_alert is not None else set()
+        for language in LANGUAGES:
+            text: _Template = getattr(self.template, language)
+            for name in (*places(text.subject), *places(text.body)):
+                if name in ABOUT and name not in told:
+                    raise ValueError(
+                        f"template.{language}: {{{name}}} is known where every breakdown of "
+                        f"on_alert has it; leave it out, or name such breakdowns"
+                    )
+        return self
+
     def rule(self) -> Rule:
         texts = {name: getattr(self.template, name) for name in LANGUAGES}
         return Rule(
             self.name,
-            self.when.conditions(),
+            self.when.conditions() if self.when is not None else {},
             self.channel,
             tuple(dict.fromkeys(self.ways_out)),
             {name: Template(text.subject, text.body) for name, text in texts.items()},
             self.hold,
             self.cooldown,
+            self.on_alert.on_alert() if self.on_alert is not None else None,
         )
 
 

@@ -24,7 +24,7 @@ GRANT INSERT, SHOW COLUMNS ON journey.outreach TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.dead_letters TO journey_sink;
 GRANT SYSTEM RELOAD DICTIONARY ON *.* TO journey_sink;
 
--- Console, Grafana and the verbs that only ask.
+-- Console, Grafana, `journey receive` and the verbs that only ask.
 CREATE ROLE IF NOT EXISTS journey_reader;
 GRANT SELECT ON journey.* TO journey_reader;
 GRANT dictGet ON journey.customer_of TO journey_reader;

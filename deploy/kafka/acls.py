@@ -49,6 +49,7 @@ ROLES: Final[dict[str, tuple[Permission, ...]]] = {
         Permission("read", "group", WORKERS),
     ),
     "sink": (*_each("read", READERS[SINK]), Permission("read", "group", SINK)),
+    "receiver": tuple(_each("write", (topics.REQUESTS,))),
     "operator": (
         *(
             permission

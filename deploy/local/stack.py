@@ -1,5 +1,7 @@
 """The local stack: broker, database, workers and sink, supervised in the foreground.
 
+Observed, also Prometheus, Alertmanager and the receiver of its webhook.
+
 The broker is the embedded one, which forgets when it stops: state is rebuilt from the ledger. Or
 it is Apache Kafka, with its log in the folder: everything goes on where it was.
 """
@@ -15,12 +17,13 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 from pydantic import SecretStr
 
-from deploy.local import broker, kafka
+from deploy.local import broker, kafka, observe
 from deploy.local.process import Process, StartFailed, free_ports, is_open
 from deploy.local.restore import ledger_size, restore
 from deploy.local.scrape import probe, scrape, total
@@ -39,6 +42,7 @@ from streams.cluster import (
 
 HOST: Final = "127.0.0.1"
 _LOCK: Final = "stack.lock"
+_RECEIVER: Final = "receiver"
 _STATE: Final = "state"  # folder of the workers' state, where the broker remembers
 _LOG: Final = "kafka"  # folder of Apache Kafka's log
 _FILLING: Final = "kafka.filling"  # stands while state is rebuilt into that log
@@ -67,16 +71,25 @@ class Stack:
     """Starts, watches and stops the parts. The folder belongs to one stack at a time."""
 
     def __init__(
-        self, settings: Settings, workers: int, port_base: int | None, report: Report
+        self,
+        settings: Settings,
+        workers: int,
+        port_base: int | None,
+        report: Report,
+        observed: bool = False,
     ) -> None:
         self._folder = settings.data.absolute()
         self._report = report
         self._workers = workers
         self._jars = settings.kafka_jars
-        count = workers + 3 + (self._jars is not None)
+        watching = (*observe.PARTS, _RECEIVER) if observed else ()
+        count = workers + 3 + (self._jars is not None) + len(watching) + observed
         ports = free_ports(count) if port_base is None else _checked(port_base, count)
         self._broker_port, self._clickhouse_port, self._sink_port, *more = ports
-        self._worker_ports, self._controller_port = more[:workers], more[-1]
+        self._worker_ports, more = more[:workers], more[workers:]
+        self._controller_port = more.pop() if self._jars is not None else 0
+        self._observer_ports = dict(zip(watching, more, strict=False))
+        self._receiver_metrics_port = more[-1] if observed else 0
         self.settings = settings.model_copy(
             update={
                 "data": self._folder,
@@ -103,7 +116,7 @@ class Stack:
         self._claim(fresh)
         try:
             self._start(rebuild)
-        except (StartFailed, kafka.KafkaMissing) as error:
+        except (StartFailed, kafka.KafkaMissing, observe.ObserverMissing) as error:
             self.stop(drain=False)
             raise StackError(str(error)) from error
         except BaseException:
@@ -219,7 +232,7 @@ class Stack:
                 "or choose another folder with --data"
             ) from error
         if fresh:
-            for name in ("clickhouse", "logs", _LOG, _STATE):
+            for name in ("clickhouse", "logs", _LOG, _STATE, *observe.PARTS):
                 shutil.rmtree(self._folder / name, ignore_errors=True)
             (self._folder / _FILLING).unlink(missing_ok=True)
         if self._jars is None and (self._folder / _LOG).exists():
@@ -228,12 +241,12 @@ class Stack:
                 "or remove that folder to go on with what is in the ledger"
             )
         (self._folder / "logs").mkdir(exist_ok=True)
-        key = self._folder / KEY_FILE
-        if self.settings.identity_key is None and not key.exists():
-            key.touch(mode=0o600)
-            key.write_text(secrets.token_hex(32))
+        if self.settings.identity_key is None:
+            _secret(self._folder / KEY_FILE)
 
     def _start(self, rebuild: bool = False) -> None:
+        if self._observer_ports:
+            observe.programs()  # before anything is started
         self._report("starting broker and database", 0, 0)
         self._launch("clickhouse")
         if self._jars is not None:
@@ -258,7 +271,25 @@ class Stack:
         if rebuilt:
             self._report("storing state", 0, 0)
             self._parts["sink"].wait_until(self._is_stored, _RESTORE_SECONDS)
+        if self._observer_ports:
+            self._observe()
         self._record(ready=True)
+
+    def _observe(self) -> None:
+        """Start Prometheus, Alertmanager and the receiver, the receiver with a token of its own."""
+        self._report("starting Prometheus and Alertmanager", 0, 0)
+        ports = self._observer_ports
+        _secret(self._folder / observe.TOKEN)
+        targets = {
+            "worker": self._worker_ports,
+            "sink": [self._sink_port],
+            _RECEIVER: [self._receiver_metrics_port],
+        }
+        observe.configure(self._folder, HOST, ports, targets)
+        for name in ports:
+            self._launch(name)
+        for name, port in ports.items():
+            self._parts[name].wait_until(partial(is_open, port), 60)
 
     def _prepare_kafka(self, jars: Path) -> None:
         log = self._folder / _LOG
@@ -298,9 +329,14 @@ class Stack:
         """The metrics pages of workers and sink."""
         return [scrape(port) for port in self._metrics_ports().values()]
 
+    def urls(self) -> dict[str, str]:
+        """Where Prometheus, Alertmanager and the receiver answer; empty where not observed."""
+        return {name: f"http://{HOST}:{port}" for name, port in self._observer_ports.items()}
+
     def _metrics_ports(self) -> dict[str, int]:
         workers = {f"worker-{n + 1}": port for n, port in enumerate(self._worker_ports)}
-        return {"sink": self._sink_port, **workers}
+        receiver = {_RECEIVER: self._receiver_metrics_port} if self._observer_ports else {}
+        return {"sink": self._sink_port, **workers, **receiver}
 
     def _assigned(self) -> int:
         return int(total(self.metrics(), "journey_assigned_partitions", topic=TOUCHPOINTS.name))
@@ -324,6 +360,12 @@ class Stack:
             environ[f"{PREFIX}HEALTH_FILE"] = str(settings.health_file.absolute())
         if settings.rules_file is not None:
             environ[f"{PREFIX}RULES_FILE"] = str(settings.rules_file.absolute())
+        if name == _RECEIVER:
+            environ |= {
+                f"{PREFIX}RECEIVER_TOKEN": (self._folder / observe.TOKEN).read_text(),
+                f"{PREFIX}RECEIVER_HOST": HOST,
+                f"{PREFIX}RECEIVER_PORT": str(self._observer_ports[_RECEIVER]),
+            }
         if self._jars is not None and name.startswith("worker"):
             environ[f"{PREFIX}STATE"] = str(self._folder / _STATE / name)
         log = self._folder / "logs" / f"{name}.log"
@@ -343,6 +385,11 @@ class Stack:
             return [sys.executable, "-m", module, "--data", data, "--port", port], 0
         if name == "sink":
             return [sys.executable, "-m", "sinks.consumer"], self._sink_port
+        if name == _RECEIVER:
+            return [sys.executable, "-m", "alerts.receiver"], self._receiver_metrics_port
+        if name in observe.PARTS:
+            program, listens = observe.programs()[name], self._observer_ports[name]
+            return observe.command(name, program, self._folder, HOST, listens), 0
         return [sys.executable, "-m", "streams.app"], self._worker_ports[int(name[7:]) - 1]
 
     def _record(self, ready: bool) -> None:
@@ -362,6 +409,7 @@ class Stack:
             },
             "processes": {name: part.pid for name, part in self._parts.items()},
             "metrics": self._metrics_ports(),
+            "urls": self.urls(),
             "restarts": self._restarts.told(time.monotonic()),
         }
         # Others read it at any moment: whole or not at all.
@@ -372,7 +420,7 @@ class Stack:
 
     def _stop_parts(self, seconds: float) -> None:
         workers = [name for name in self._parts if name.startswith("worker")]
-        for name in (*workers, "sink", "clickhouse", "broker"):
+        for name in (*self._observer_ports, *workers, "sink", "clickhouse", "broker"):
             part = self._parts.pop(name, None)
             if part is not None:
                 part.stop(seconds)
@@ -395,6 +443,7 @@ def recorded(settings: Settings) -> dict[str, dict[str, Any]]:
         name: {
             "pid": pid,
             "metrics_port": ports.get(name, 0),
+            "url": found.get("urls", {}).get(name, ""),
             **_standing(ports.get(name), found["restarts"][name], ready),
         }
         for name, pid in found.get("processes", {}).items()
@@ -417,6 +466,13 @@ def _standing(port: int | None, restarts: dict[str, Any], whole: bool) -> dict[s
             if asked["ready"] and not whole:
                 told |= {"ready": False, "why": "partitions have no owner yet"}
     return told | {"restarts": restarts["restarts"]}
+
+
+def _secret(path: Path) -> None:
+    """Write a secret into a file that its owner alone may read, where there is none yet."""
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
 
 
 def _path(file: Path | None) -> str | None:

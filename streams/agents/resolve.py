@@ -129,7 +129,7 @@ class Resolve:
 class _Outputs:
     records: list[Outgoing] = field(default_factory=list)
     changed: dict[str, int] = field(default_factory=dict)  # anchor -> received ms of its newest
-    channels: Counter[str] = field(default_factory=Counter)  # touchpoints counted
+    counted: list[JourneyStep] = field(default_factory=list)  # for the first time
     duplicates: int = 0
     moods: dict[tuple[str, str], list[JourneyStep]] = field(default_factory=dict)  # texts
 
@@ -169,8 +169,9 @@ async def resolve_touchpoints(
         await restate(agent, states)
         states.trim()
     metrics.DUPLICATES.inc(out.duplicates)
-    for channel, counted in out.channels.items():
+    for channel, counted in Counter(step.channel for step in out.counted).items():
         metrics.TOUCHPOINTS.labels(channel).inc(counted)
+    metrics.BREAKDOWN.count(out.counted)
     for labels, texts in out.moods.items():
         metrics.SENTIMENT.observe_all([step.sentiment / 1000 for step in texts], labels)
         metrics.DISTRESS.observe_all([step.distress / 1000 for step in texts], labels)
@@ -312,7 +313,7 @@ def _resolve(
     if not count(state, step, record.offset):
         out.duplicates += 1
         return
-    out.channels[step.channel] += 1
+    out.counted.append(step)
     if step.scorer:
         out.moods.setdefault((step.channel, step.language), []).append(step)
     out.changed[step.anchor] = received_ms

@@ -1,7 +1,7 @@
 """Rules of outreach: which of them a customer calls for. Whether to reach out, the guard decides.
 
 A rule asks the guard when its conditions have held for its duration, and again a day later while
-they hold; in quiet hours, when these end.
+they hold; in quiet hours, when these end. A rule on an alert is asked for by `core.alerts`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from math import inf
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from schemas.outcome import CustomerHealth, OutreachRequest
@@ -23,6 +24,7 @@ from streams.core.template import Known, Template, render
 
 CHANNELS: Final = ("webhook", "email", "sms", "call_task", "survey_link", "kafka")
 CONSENT: Final = "consent:outreach"
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Range(NamedTuple):
@@ -48,6 +50,17 @@ class Amount(NamedTuple):
 
     currency: str
     range: Range
+
+
+class OnAlert(NamedTuple):
+    """An alert by its name, and by which breakdowns of it; none means any.
+
+    It is about customers in trouble from `back_ms` before it began.
+    """
+
+    name: str
+    breakdowns: frozenset[str]  # names of `core.breakdown.BREAKDOWNS`
+    back_ms: int
 
 
 class Facts(NamedTuple):
@@ -116,6 +129,7 @@ CONDITIONS: Final[dict[str, Callable[[Facts, Any], bool]]] = {
 class Rule:
     """Reach out by `channel` when every condition of `when` has held for `hold_ms`.
 
+    With `on_alert`, when that alert fires, to those it is about and for whom the conditions hold.
     After it was taken, the guard takes it again `cooldown_ms` later at the earliest.
     """
 
@@ -126,6 +140,7 @@ class Rule:
     templates: Mapping[Language, Template]
     hold_ms: int = 0
     cooldown_ms: int = 14 * DAY_MS
+    on_alert: OnAlert | None = None
 
     def holds(self, facts: Facts) -> bool:
         """Whether every condition holds."""
@@ -190,7 +205,7 @@ def ask(
     requests: list[OutreachRequest] = []
     held: dict[str, int] = {}
     for rule in ruleset.rules:
-        if not rule.holds(facts):
+        if rule.on_alert is not None or not rule.holds(facts):
             continue
         if rule.hold_ms:
             held[rule.name] = since = holding.get(rule.name, now_ms)
@@ -199,27 +214,35 @@ def ask(
         last = reached.get(rule.name, 0)
         if last and now_ms < ruleset.next_look(last, facts.mark("time_zone")):
             continue
-        requests.append(_request(rule, facts, identifiers, last, ruleset.limits, received_ms))
+        # Asked again by a worker that died before it remembered, it is the same question.
+        question = f"{last}\n{now_ms // DAY_MS}"
+        requests.append(request_of(rule, facts, identifiers, ruleset.limits, question, received_ms))
     if requests:
         reached = {**reached, **{request.rule: now_ms for request in requests}}
     return Asked(requests, dict(reached), held)
 
 
-def _request(
+def request_of(
     rule: Rule,
     facts: Facts,
     identifiers: Iterable[str],
-    last: int,
     limits: Limits,
-    received_ms: int,
+    question: str,
+    received_ms: int = 0,
+    about: Mapping[str, str] = _NOTHING,
+    why: str = "",
 ) -> OutreachRequest:
+    """What a rule asks the guard about a customer; the same `question` is decided once.
+
+    `about` fills places of the template that say what an alert is about; `why` is told before the
+    customer's own reasons.
+    """
     row, now_ms = facts.row, facts.row.evaluated_ms
-    # Asked again by a worker that died before it remembered, it is the same question.
-    identity = f"{row.customer}\n{rule.name}\n{last}\n{now_ms // DAY_MS}"
+    identity = f"{row.customer}\n{rule.name}\n{question}"
     said = facts.mark("language")
     # Persian may be written in Latin letters, which is fa-latn to the scorer.
     language: Language = ("fa" if said.startswith("fa") else "en") if said else limits.language
-    known = Known(row, facts.policy, int(facts.silence), rule.ways_out)
+    known = Known(row, facts.policy, int(facts.silence), rule.ways_out, about)
     text = render(rule.templates[language], known, language)
     return OutreachRequest(
         decision_id=sha256(identity.encode()).hexdigest()[:32],
@@ -228,7 +251,7 @@ def _request(
         rule=rule.name,
         channel=rule.channel,
         requested_ms=now_ms,
-        why="; ".join(row.reasons),
+        why="; ".join([why, *row.reasons] if why else row.reasons),
         health=row.health,
         distress=row.distress,
         account=row.account,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from string import Formatter
 from typing import Final
 
@@ -47,6 +47,7 @@ class Known:
     policy: Policy
     silence: int  # days since the last visit
     ways_out: tuple[str, ...]
+    about: Mapping[str, str] = field(default_factory=dict)  # what an alert is about
 
 
 def _in_words(known: Known, language: Language) -> str:
@@ -75,6 +76,8 @@ def _segment(known: Known, language: Language) -> str:
     return _SEGMENTS.get(segment, "") if language == "fa" else segment
 
 
+# Places that a rule on an alert may use: what the alert is about
+ABOUT: Final = ("product", "region", "campaign")
 # placeholder -> what fills it
 PLACES: Final[dict[str, Callable[[Known, Language], str]]] = {
     "customer": lambda known, _: known.row.customer,
@@ -88,6 +91,9 @@ PLACES: Final[dict[str, Callable[[Known, Language], str]]] = {
     "band": _band,
     "segment": _segment,
     "ways_out": _in_words,
+    "product": lambda known, _: known.about.get("product", ""),
+    "region": lambda known, _: known.about.get("region", ""),
+    "campaign": lambda known, _: known.about.get("campaign", ""),
 }
 
 

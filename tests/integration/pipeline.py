@@ -1,4 +1,4 @@
-"""A worker and a sink as processes, with a proxy before their broker and their database."""
+"""Worker, sink and receiver as processes, with a proxy before their broker and their database."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ from tests.wire import touchpoint
 
 PARTITIONS: Final = 2
 PATIENCE: Final = 90.0  # seconds; CI machines are slow
-MODULES: Final = {"worker": "streams.app", "sink": "sinks.consumer"}
+MODULES: Final = {
+    "worker": "streams.app",
+    "sink": "sinks.consumer",
+    "receiver": "alerts.receiver",
+}
 
 
 class Pipeline:

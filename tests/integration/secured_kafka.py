@@ -19,7 +19,7 @@ _JAAS: Final = "org.apache.kafka.common.security"
 ADMIN: Final = "admin"
 PASSWORDS: Final = {
     name: f"{name}'s marked-password"
-    for name in (ADMIN, "web", "worker", "sink", "operator", "nobody")
+    for name in (ADMIN, "web", "worker", "sink", "receiver", "operator", "nobody")
 }
 
 

@@ -37,7 +37,10 @@ pytestmark = [
     pytest.mark.skipif(not JARS.is_dir(), reason="needs Apache Kafka: make kafka"),
 ]
 TOUCHPOINTS = 300
-ROLES = {"web": "producer", "worker": "worker", "sink": "sink", "operator": "operator"}
+ROLES = {
+    "web": "producer",
+    **{role: role for role in ("worker", "sink", "receiver", "operator")},
+}
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,8 @@ FORBIDDEN: list[tuple[str, Callable[..., None], tuple[str, ...], type[Authorizat
     ("sink", writes, ("parts",), TopicAuthorizationFailedError),
     ("sink", reads, ("touchpoints",), TopicAuthorizationFailedError),
     ("sink", reads, ("journeys", WORKERS), GroupAuthorizationFailedError),
+    ("receiver", writes, ("outreach",), TopicAuthorizationFailedError),
+    ("receiver", reads, ("outreach.requests",), TopicAuthorizationFailedError),
     ("nobody", writes, ("touchpoints",), TopicAuthorizationFailedError),
     ("nobody", reads, ("customers",), TopicAuthorizationFailedError),
 ]
@@ -204,6 +209,10 @@ def test_a_role_cannot_do_what_another_does(
 ) -> None:
     with pytest.raises(error):
         attempt(kafka, user, *arguments)
+
+
+def test_the_receiver_asks_the_guard(kafka: SecuredKafka) -> None:
+    writes(kafka, "receiver", topics.REQUESTS.name)
 
 
 def test_only_an_administrator_gives_rights(kafka: SecuredKafka, tmp_path: Path) -> None:

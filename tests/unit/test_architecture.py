@@ -13,7 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SOURCES = (
-    *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "deploy", "commands"),
+    *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "alerts", "deploy"),
+    "commands",
 )
 FILES = {"streams.policy", "streams.rules"}
 WIRING = {
@@ -44,6 +45,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
     "privacy": {
         *("schemas", "streams.core", "streams.cluster", "producers", "analytics", "privacy"),
+    },
+    "alerts": {
+        *("schemas", "streams.core", "streams.cluster", "streams.delivery", "streams.metrics"),
+        *("streams.security", "sinks.clickhouse", "sinks.refusals", "analytics", "alerts"),
+        *(*FILES, *VITALS),
     },
     "deploy.local": {"schemas", "streams", "producers", "sinks", "analytics", "deploy.local"},
     "deploy.kafka": {"schemas", "streams", "deploy.kafka"},

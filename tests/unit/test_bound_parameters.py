@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("analytics", "sinks", "commands", "deploy", "streams", "producers", "privacy")
+SOURCES = (
+    *("analytics", "sinks", "commands", "deploy", "streams", "producers", "privacy", "alerts"),
+)
 # The front passes on whole statements of its client, who may send any.
 EXEMPT = ROOT / "deploy" / "local" / "clickhouse"
 SQL = re.compile(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import msgspec
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.registry import Collector
 
 from schemas import topics
 from schemas.outcome import CustomerHealth
@@ -23,7 +24,7 @@ from tests.unit.health_steps import end_of, part_of, step
 from tests.wire import touchpoint
 
 
-def page(collector: BulkHistogram | SharedGauge) -> dict[str, float]:
+def page(collector: Collector) -> dict[str, float]:
     registry = CollectorRegistry()
     registry.register(collector)
     lines = generate_latest(registry).decode().splitlines()
@@ -86,12 +87,18 @@ def test_texts_are_counted_once_by_channel_and_language() -> None:
     record = replace(sink_record(topics.TOUCHPOINTS.name, value), timestamp=1, key=anchor.encode())
     label = 'journey_text_sentiment_bucket{channel="chat",language="fa",le="+Inf"}'
     before = page(metrics.SENTIMENT).get(label, 0)
+    broken = (
+        'journey_breakdown_distressing_total{breakdown="channel",campaign="",channel="chat",'
+        'product="",region=""}'
+    )
+    distressing = page(metrics.BREAKDOWN)[broken]
     agent = Resolve(deliver, 1, b"k", "IR")
     states = States(changelog(broker, topics.ANCHORS.name, merge_states))
     for _ in range(2):
         now = datetime(2026, 11, 22, 12, tzinfo=UTC)
         asyncio.run(resolve_touchpoints(agent, states, Verdicts(), 0, [record], now))
     assert page(metrics.SENTIMENT)[label] == before + 1
+    assert page(metrics.BREAKDOWN)[broken] == distressing + 1
     assert label.replace("sentiment", "distress") in page(metrics.DISTRESS)
     assert "chat" in CHANNELS
 

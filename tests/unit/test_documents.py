@@ -3,9 +3,14 @@
 import re
 from pathlib import Path
 
+import yaml
+from prometheus_client import REGISTRY
+
 from privacy.stores import STORES
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
+from streams import metrics
+from streams.core.breakdown import BREAKDOWNS
 from streams.core.guard import CHECKS
 from streams.core.guards import FAN_OUT, SHARED
 from streams.core.identifiers import PRECEDENCE
@@ -78,3 +83,45 @@ def test_privacy_lists_every_store_and_when_its_bytes_are_gone() -> None:
     for topic in TOPICS:
         days = topic.clean_days()
         assert f"| {days} days " in text, f"{topic.name}: {days} days"
+
+
+def rules() -> list[dict[str, str]]:
+    """Every rule for Prometheus, recorded or an alert."""
+    return [
+        rule
+        for file in sorted((ROOT / "deploy/prometheus/rules").glob("*.yaml"))
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]
+        for rule in group["rules"]
+    ]
+
+
+def test_alerts_tells_of_every_alert_what_to_do_and_every_one_has_a_test() -> None:
+    known = {rule["alert"] for rule in rules() if "alert" in rule}
+    told = {row[0].split()[0]: row[2] for row in rows("docs/alerts.md", "Alert")}
+    assert set(told) == known
+    assert all(told.values())
+    tests = [file.read_text(encoding="utf-8") for file in (ROOT / "tests/alerts").glob("*.yaml")]
+    fired = set(re.findall(r"alertname: (\w+)\n\s+exp_alerts:", "\n".join(tests)))
+    silent = set(re.findall(r"alertname: (\w+)}", "\n".join(tests)))
+    assert fired == silent == known
+
+
+def test_alerts_names_metrics_that_exist_and_how_many_there_are() -> None:
+    assert metrics.BREAKDOWN
+    collected = {sample.name for family in REGISTRY.collect() for sample in family.samples}
+    collected |= {name for metric in REGISTRY._collector_to_names.values() for name in metric}
+    text = (ROOT / "docs/alerts.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"`(journey_\w+)", text)) <= collected
+    recorded = {rule["record"].removeprefix("journey:") for rule in rules() if "record" in rule}
+    for name in re.findall(r"`((?:breakdown|insert)_\w+:\w+)`", text):
+        assert name in recorded
+    most = sum(most + (name != "channel") for name, (_, most) in BREAKDOWNS.items())
+    assert f" {most} series " in text
+
+
+def test_every_metric_of_a_rule_exists() -> None:
+    collected = {name for metric in REGISTRY._collector_to_names.values() for name in metric}
+    recorded = {rule["record"] for rule in rules() if "record" in rule}
+    for rule in rules():
+        named = set(re.findall(r"\bjourney[_:][\w:]+", rule["expr"]))
+        assert named <= collected | recorded, rule

@@ -1,0 +1,1 @@
+"""Alertmanager's alerts on customers, turned into requests to the guard of outreach."""
