@@ -143,6 +143,10 @@ RESTATED: Final = Counter("journey_restated_records_total", "Records sent again.
 STANDBY_LAG: Final = Gauge("journey_standby_lag", "Records behind, as a standby.", ["topic"])
 # Customers evaluated, by what made it necessary
 EVALUATIONS: Final = Counter("journey_evaluations_total", "Customers evaluated.", ["trigger"])
+# Accounts evaluated, by what made it necessary: contact, sweep
+ACCOUNT_EVALUATIONS: Final = Counter(
+    "journey_account_evaluations_total", "Accounts evaluated.", ["trigger"]
+)
 # Outreach decided, by rule and whether it was taken
 OUTREACH: Final = Counter("journey_outreach_total", "Outreach decided.", ["rule", "taken"])
 # Outreach suppressed, by rule and the check of the guard that objected
@@ -177,6 +181,8 @@ DISTRESS: Final = BulkHistogram(
 CUSTOMERS: Final = SharedGauge(
     "journey_customers", "Customers by segment and band of health.", ("segment", "band")
 )
+# Accounts of this worker that have contacts, by band, as of the last sweep
+ACCOUNTS: Final = SharedGauge("journey_accounts", "Accounts by band of health.", ("band",))
 
 # Rows the sink wrote, by table; a replayed row counts again
 ROWS_INSERTED: Final = Counter("journey_rows_inserted_total", "Rows written.", ["table"])
@@ -192,5 +198,5 @@ SINK_BUFFER_ROWS: Final = Gauge("journey_sink_buffer_rows", "Records read, not y
 END_TO_END_SECONDS: Final = BulkHistogram(
     "journey_end_to_end_seconds", "Touchpoint received to row stored.", _LATENCY
 )
-for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, END_TO_END_SECONDS):
+for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, ACCOUNTS, END_TO_END_SECONDS):
     REGISTRY.register(_collector)

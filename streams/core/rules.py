@@ -116,7 +116,9 @@ CONDITIONS: Final[dict[str, Callable[[Facts, Any], bool]]] = {
 class Rule:
     """Reach out by `channel` when every condition of `when` has held for `hold_ms`.
 
-    After it was taken, the guard takes it again `cooldown_ms` later at the earliest.
+    After it was taken, the guard takes it again `cooldown_ms` later at the earliest. A rule with
+    conditions on the account is its account's (see `core.account_rules`): `to` says whom of the
+    contacts it addresses, and `when` holds of that one.
     """
 
     name: str
@@ -126,6 +128,8 @@ class Rule:
     templates: Mapping[Language, Template]
     hold_ms: int = 0
     cooldown_ms: int = 14 * DAY_MS
+    account: Mapping[str, Any] = field(default_factory=dict)  # as `when`, of its account
+    to: tuple[str, ...] = ()  # roles at the account, the first choice first
 
     def holds(self, facts: Facts) -> bool:
         """Whether every condition holds."""
@@ -162,6 +166,11 @@ class RuleSet:
     rules: tuple[Rule, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
+    @property
+    def of_accounts(self) -> list[Rule]:
+        """The rules that accounts are looked at for, not customers."""
+        return [rule for rule in self.rules if rule.account]
+
     def next_look(self, asked_ms: int, zone: str) -> int:
         """When a rule that asked the guard may ask again: see the module."""
         quiet, where = self.limits.quiet, zone_of(zone, self.limits.zone)
@@ -190,7 +199,7 @@ def ask(
     requests: list[OutreachRequest] = []
     held: dict[str, int] = {}
     for rule in ruleset.rules:
-        if not rule.holds(facts):
+        if rule.account or not rule.holds(facts):
             continue
         if rule.hold_ms:
             held[rule.name] = since = holding.get(rule.name, now_ms)
@@ -213,32 +222,69 @@ def _request(
     limits: Limits,
     received_ms: int,
 ) -> OutreachRequest:
-    row, now_ms = facts.row, facts.row.evaluated_ms
+    row = facts.row
+    person = Person(
+        row,
+        sorted({row.customer, *identifiers}),
+        facts.mark("time_zone"),
+        facts.mark("language"),
+        consent(facts.part, rule.channel),
+        int(facts.silence),
+    )
+    occasion = Occasion(row.customer, last, row.evaluated_ms, "; ".join(row.reasons), received_ms)
+    return request_to(person, rule, occasion, facts.policy, limits)
+
+
+class Person(NamedTuple):
+    """Whom a rule addresses."""
+
+    row: CustomerHealth
+    identifiers: list[str]
+    zone: str
+    language: str
+    consent: str  # for the rule's channel
+    silence: int  # days
+
+
+class Occasion(NamedTuple):
+    """Of whom a rule's conditions hold, when it last asked, when it asks, and why."""
+
+    of: str
+    last_ms: int
+    now_ms: int
+    why: str
+    received_ms: int
+
+
+def request_to(
+    person: Person, rule: Rule, occasion: Occasion, policy: Policy, limits: Limits
+) -> OutreachRequest:
+    """What the guard is asked."""
+    row, now_ms, said = person.row, occasion.now_ms, person.language
     # Asked again by a worker that died before it remembered, it is the same question.
-    identity = f"{row.customer}\n{rule.name}\n{last}\n{now_ms // DAY_MS}"
-    said = facts.mark("language")
+    identity = f"{occasion.of}\n{rule.name}\n{occasion.last_ms}\n{now_ms // DAY_MS}"
     # Persian may be written in Latin letters, which is fa-latn to the scorer.
     language: Language = ("fa" if said.startswith("fa") else "en") if said else limits.language
-    known = Known(row, facts.policy, int(facts.silence), rule.ways_out)
+    known = Known(row, policy, person.silence, rule.ways_out)
     text = render(rule.templates[language], known, language)
     return OutreachRequest(
         decision_id=sha256(identity.encode()).hexdigest()[:32],
         customer=row.customer,
-        identifiers=sorted({row.customer, *identifiers}),
+        identifiers=person.identifiers,
         rule=rule.name,
         channel=rule.channel,
         requested_ms=now_ms,
-        why="; ".join(row.reasons),
+        why=occasion.why,
         health=row.health,
         distress=row.distress,
         account=row.account,
-        zone=facts.mark("time_zone"),
-        consent=consent(facts.part, rule.channel),
+        zone=person.zone,
+        consent=person.consent,
         language=language,
         subject=text.subject,
         body=text.body,
         ways_out=list(rule.ways_out),
-        received_ms=received_ms,
+        received_ms=occasion.received_ms,
     )
 
 
