@@ -33,8 +33,21 @@ def backtest(
     until_ms: int,
     progress: Callable[[int], None],
 ) -> Iterator[OutreachDecision]:
+    """The guard's decisions on the ledger's history: see `decide`."""
+    yield from decide(journeys(client), ruleset, policy, since_ms, until_ms, progress)
+
+
+def decide(
+    history: Iterator[tuple[str, JourneyStep]],
+    ruleset: RuleSet,
+    policy: Policy,
+    since_ms: int,
+    until_ms: int,
+    progress: Callable[[int], None],
+) -> Iterator[OutreachDecision]:
     """The guard's decisions between two moments, in order of time.
 
+    `history` is every touchpoint with its customer, grouped by customer, in order of time.
     Customers as they are known now. The guard begins with no memory. One customer's journey is
     held at a time, then one account's contacts; what these are told and what is asked for is sorted
     on disk, since accounts, caps and budget go across customers. `progress` is told the touchpoints
@@ -57,7 +70,7 @@ def backtest(
                 ((one.requested_ms, _encode(one)) for one in requests),
             )
 
-        for customer, rows in groupby(journeys(client), key=itemgetter(0)):
+        for customer, rows in groupby(history, key=itemgetter(0)):
             for look in looks(customer, counted(rows), ruleset, policy, since_ms, until_ms):
                 ask(look.requests)
                 asked.executemany(
