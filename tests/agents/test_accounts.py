@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from faust.types import TP
 
 from schemas.outcome import AccountHealth, Action, JourneyStep, Link
 from streams.core.policy import Policy
@@ -132,3 +133,54 @@ def test_accounts_are_the_oracles_whatever_dies_or_stands_still(
             asyncio.run(live(chance, on_disk, in_step))
         except AssertionError as error:
             pytest.fail(f"history {seed} {number}: {error}")
+
+
+def sent(number: int, who: str, **deed: Any) -> dict[str, Any]:
+    return {
+        "event_id": str(UUID(int=number)),
+        "occurred_at": f"2026-05-01T10:{number:02}:00Z",
+        "identifiers": [{"kind": "customer", "value": who}],
+        **deed,
+    }
+
+
+def test_what_a_zombie_says_of_a_contact_late_loses_against_who_knew_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Though its clock is ahead, and nobody looks any more."""
+    clock = [NOON + 600_000]
+    monkeypatch.setattr("streams.app._now_ms", lambda: clock[0])
+
+    async def story() -> None:
+        pipeline = Pipeline(1)
+        told = [
+            sent(1, "A", **DEEDS[3]),
+            sent(2, "A", channel="web", type="login", account="B2B-2"),
+            sent(3, "A", channel="call_center", type="call", account="B2B-1", resolved=False),
+        ]
+        steps = [step(one) for one in told]
+        parts, contacts = ("parts", 0), ("accounts.contacts", 0)
+
+        async def read(one: dict[str, Any]) -> None:
+            pipeline.send(0, "customer:A", json.dumps(one).encode())
+            await pipeline.process(("touchpoints", 0), None)
+
+        await read(told[0])
+        await pipeline.settle()
+        pipeline.commit_all()
+        await read(told[1])
+        await pipeline.stop(parts, None, 4, 0)  # the customer is written down, the account not told
+        clock[0] = NOON
+        await read(told[2])
+        await pipeline.process(parts, None)
+        await pipeline.process(contacts, None)
+        await pipeline.worker.sweep([TP(*parts)])
+        (zombie,) = pipeline.zombies
+        before = pipeline.broker.ends[contacts]
+        zombie.worker.thaw.set()
+        await zombie.work
+        assert pipeline.broker.ends[contacts] > before
+        await pipeline.process(contacts, None)
+        assert await pipeline.accounts() == of_oracle(oracle.states(steps, {}))
+
+    asyncio.run(story())
