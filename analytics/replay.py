@@ -48,6 +48,18 @@ FROM outreach FINAL
 WHERE decided_at > fromUnixTimestamp64Milli(toInt64(%(since)s))
 ORDER BY decided_at, decision_id
 """
+# Of the days before, the last is enough.
+_PASTS: Final = """
+SELECT account, max(day), argMax(at_end, day)
+FROM (
+    SELECT account, toRelativeDayNum(evaluated_at, 'UTC') AS day,
+        argMax(health, evaluated_at) AS at_end
+    FROM accounts FINAL
+    WHERE contacts > 0
+    GROUP BY account, day
+)
+GROUP BY account, if(day <= %(since)s, 0, day)
+"""
 _BLOCK: Final = {"max_block_size": 65_536}
 
 
@@ -88,6 +100,17 @@ def decisions(client: Client, since_ms: int) -> Iterator[OutreachDecision]:
     """Decisions on outreach made after a moment, in order of time."""
     for row in client.execute_iter(_DECISIONS, {"since": since_ms}, settings=_BLOCK):
         yield OutreachDecision(*row)
+
+
+def account_pasts(client: Client, since: int) -> dict[str, dict[int, int]]:
+    """Health of every account at the end of days since a day, as it was published.
+
+    Account -> day since 1970 -> health; the first day may be an earlier one.
+    """
+    pasts: dict[str, dict[int, int]] = {}
+    for account, day, health in client.execute_iter(_PASTS, {"since": since}, settings=_BLOCK):
+        pasts.setdefault(account, {})[day] = health
+    return pasts
 
 
 def forget_state(client: Client) -> None:

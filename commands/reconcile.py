@@ -178,7 +178,7 @@ def _evaluate(
         state = CustomerState()
         for anchor, part in stored.get(customer, {}).items():
             state.take(PartUpdate(anchor, customer, 0, part.n, part))
-        health, _ = evaluate(customer, state, reached.get(customer, {}), now_ms, policy)
+        health, *_ = evaluate(customer, state, reached.get(customer, {}), now_ms, policy)
         rows.append(health)
     add_health(client, rows)
 

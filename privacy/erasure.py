@@ -29,7 +29,8 @@ from streams.cluster import positions, unread_before
 Report = Callable[[str], None]  # what is done now, for people
 
 _ROUNDS: Final = 10
-_HOPS: Final = 5  # links, members, parts, members, parts: each is read before the next is written
+# links, members, parts, members, parts, contacts, accounts: each is read before the next is written
+_HOPS: Final = 7
 _PATIENCE: Final = 120.0  # seconds without any progress
 _NOW: Final = {"mutations_sync": 2}
 _OLD_PARTS: Final = """

@@ -32,6 +32,7 @@ STORES: Final = (
     Store("outreach", "customer IN %(anchors)s"),
     Store("dead_letter_replays", "id IN %(letters)s"),
     Store("dead_letters", "id IN %(letters)s"),
+    Store("accounts", "weakest IN %(anchors)s"),
     Store("health", "customer IN %(anchors)s"),
     Store("parts", "anchor IN %(anchors)s OR customer IN %(identifiers)s"),
     LEDGER,

@@ -131,7 +131,7 @@ def forget_key(identifier: str, erased: str) -> str:
     return "\0".join((FORGET, identifier, erased))
 
 
-class CustomerHealth(msgspec.Struct, frozen=True, gc=False):
+class CustomerHealth(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A customer's health at a moment, and the memory that outreach needs.
 
     `health` 0..100; `sentiment` and `distress` in milli-units; `reasons` one sentence each.
@@ -164,13 +164,15 @@ class CustomerHealth(msgspec.Struct, frozen=True, gc=False):
     gets: int = 0  # 0..100, see `core.value.Balance`
     gives: int = 0
     holding: dict[str, int] = {}  # rule that asks for a duration -> since when its conditions hold
+    # account that has, or may have, a record of this customer -> (version, digest) of the last one
+    told: dict[str, tuple[int, int]] = {}
 
 
 class AccountHealth(msgspec.Struct, frozen=True, gc=False):
     """A company's health, from its contacts'. `band` is red where a critical contact is red."""
 
     account: str
-    evaluated_ms: int  # of the contact evaluated last
+    evaluated_ms: int
     health: int  # mean by the weight of roles, 0..100
     band: str
     contacts: int
@@ -178,6 +180,46 @@ class AccountHealth(msgspec.Struct, frozen=True, gc=False):
     weakest: str  # customer of the weakest critical contact, else of the weakest
     reasons: list[str]
     reasons_fa: list[str] = []
+
+
+class Account(AccountHealth, frozen=True, gc=False, omit_defaults=True):
+    """An account's health, and the memory that its rules need. Nobody's: `contacts` 0, no band."""
+
+    reached: dict[str, int] = {}  # rule -> epoch milliseconds when the guard was last asked
+    holding: dict[str, int] = {}  # rule that asks for a duration -> since when its conditions hold
+    past: dict[int, int] = {}  # day since 1970 -> health at its end, where it changed
+
+
+class Contact(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A customer as its account sees it: what the account's health and its rules look at."""
+
+    row: CustomerHealth  # without times, memory, and what no account asks for
+    identifiers: list[str]
+    seen_day: int  # days since 1970: of the last visit, or the first touchpoint
+    zone: str = ""
+    language: str = ""
+    consent: dict[str, str] = {}  # channel of an account rule -> what was said of it
+    fits: list[str] = []  # account rules whose conditions on the contact hold
+
+
+class ContactUpdate(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A contact on its way to an account; `contact` None: the customer is not, or no longer, its.
+
+    The newest is the highest (version, evaluated_ms). `version` counts what the customer's
+    partition of `parts` held, so who knew less loses.
+    """
+
+    account: str
+    customer: str
+    version: int
+    evaluated_ms: int
+    contact: Contact | None
+    received_ms: int = 0
+
+
+def contact_key(account: str, customer: str) -> bytes:
+    """Kafka key of a customer's record at an account."""
+    return f"{account}\0{customer}".encode()
 
 
 class OutreachRequest(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

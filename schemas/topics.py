@@ -72,6 +72,8 @@ LINKS: Final = Topic("identity.links", key="pair of identifiers", compacted=True
 MEMBERS: Final = Topic("identity.members", key="identifier", compacted=True)
 PARTS: Final = Topic("parts", key="customer NUL anchor", compacted=True)
 CUSTOMERS: Final = Topic("customers", key="customer", compacted=True)
+CONTACTS: Final = Topic("accounts.contacts", key="account NUL customer", compacted=True)
+ACCOUNTS: Final = Topic("accounts", key="account", compacted=True)
 REQUESTS: Final = Topic("outreach.requests", key="customer", partitions=1)
 OUTREACH: Final = Topic("outreach", key="customer NUL decision", compacted=True, partitions=1)
 
@@ -84,6 +86,8 @@ TOPICS: Final = (
     MEMBERS,
     PARTS,
     CUSTOMERS,
+    CONTACTS,
+    ACCOUNTS,
     REQUESTS,
     OUTREACH,
 )

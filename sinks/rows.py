@@ -12,6 +12,7 @@ import msgspec
 
 from schemas import topics
 from schemas.outcome import (
+    Account,
     CustomerHealth,
     DeadLetter,
     JourneyStep,
@@ -40,6 +41,10 @@ def _uuids(values: Iterable[str]) -> list[UUID]:
 
 def _texts(values: Iterable[msgspec.Raw]) -> list[bytes]:
     return list(map(bytes, values))
+
+
+def _versions(told: Iterable[dict[str, tuple[int, int]]]) -> list[dict[str, int]]:
+    return [{account: version for account, (version, _) in one.items()} for one in told]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,27 @@ HEALTH: Final = Table(
             ("gives", "Int16"),
             ("holding", f"Map({_WORD}, {_TIME})"),
         ),
+        Column("told", "Map(String, UInt64)", "told", _versions),
+    ),
+)
+ACCOUNTS: Final = Table(
+    "accounts",
+    Account,
+    (
+        Column("account", "String", "account"),
+        Column("evaluated_at", _TIME, "evaluated_ms"),
+        *_same(
+            ("health", "Int16"),
+            ("band", _WORD),
+            ("contacts", "UInt32"),
+            ("bands", f"Map({_WORD}, UInt32)"),
+            ("weakest", "String"),
+            ("reasons", "Array(String)"),
+            ("reasons_fa", "Array(String)"),
+            ("reached", f"Map({_WORD}, {_TIME})"),
+            ("holding", f"Map({_WORD}, {_TIME})"),
+            ("past", "Map(UInt32, Int16)"),
+        ),
     ),
 )
 OUTREACH: Final = Table(
@@ -200,6 +226,7 @@ TOPIC_TABLES: Final[dict[str, Table]] = {
     topics.JOURNEYS.name: TOUCHPOINTS,
     topics.PARTS.name: PARTS,
     topics.CUSTOMERS.name: HEALTH,
+    topics.ACCOUNTS.name: ACCOUNTS,
     topics.OUTREACH.name: OUTREACH,
     topics.DEAD_LETTERS.name: DEAD_LETTERS,
 }

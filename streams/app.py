@@ -26,7 +26,7 @@ from schemas import topics
 from schemas.decode import decode
 from schemas.settings import Settings, SettingsError, load
 from streams import metrics
-from streams.agents import guard, identity, resolve, stitch
+from streams.agents import accounts, guard, identity, resolve, stitch
 from streams.changelog import Changelog, Partitions, tail
 from streams.cluster import WORKERS, BrokerUnavailable, incarnations
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
@@ -64,6 +64,8 @@ _MERGES: Final = {
     topics.LINKS.name: identity.merge_links,
     topics.PARTS.name: stitch.merge_parts,
     topics.CUSTOMERS.name: stitch.merge_health,
+    topics.CONTACTS.name: accounts.merge_contacts,
+    topics.ACCOUNTS.name: accounts.merge_accounts,
     topics.OUTREACH.name: guard.merge_decisions,
 }
 
@@ -90,6 +92,9 @@ class Worker:
         self.customers = Partitions(
             patiently(self._load_customers, self.probes), stitch.Customers.close
         )
+        self.accounts = Partitions(
+            patiently(self._load_accounts, self.probes), accounts.Accounts.close
+        )
         self.verdicts = Partitions(patiently(self._load_verdicts, self.probes))
         self.excess: TooManyDeadLetters | None = None  # what this worker stopped at
         self.generations = 0  # times that partitions were assigned
@@ -101,10 +106,13 @@ class Worker:
             topics.TOUCHPOINTS.name: (self.anchors, self.verdicts),
             topics.LINKS.name: (self.identities,),
             topics.PARTS.name: (self.customers,),
+            topics.CONTACTS.name: (self.accounts,),
             topics.REQUESTS.name: (self.guards,),
         }
         self.ruleset = load_rules(settings.rules_file)
-        self.stitch = stitch.Stitch(self.deliver, load_policy(settings.health_file), self.ruleset)
+        policy = load_policy(settings.health_file)
+        self.stitch = stitch.Stitch(self.deliver, policy, self.ruleset)
+        self.gather = accounts.Gather(self.deliver, policy, self.ruleset)
 
     async def reach_broker(self) -> None:
         """Return once the broker answers, however long it is away.
@@ -203,6 +211,11 @@ class Worker:
         customers = await self.customers.get(partition)
         await stitch.stitch(self.stitch, customers, self.partitions, chunk, _now_ms())
 
+    async def on_contacts(self, chunk: Chunk) -> None:
+        """One chunk of `accounts.contacts`."""
+        partition = chunk[0].partition
+        await accounts.gather(self.gather, await self.accounts.get(partition), chunk, _now_ms())
+
     async def on_requests(self, chunk: Chunk) -> None:
         """One chunk of `outreach.requests`."""
         partition = chunk[0].partition
@@ -215,7 +228,11 @@ class Worker:
                 await self.audit(tp)
                 if tp.topic == topics.PARTS.name:
                     customers = await self.customers.get(tp.partition)
-                    await stitch.sweep(self.stitch, customers, _now_ms())
+                    await stitch.sweep(self.stitch, customers, self.partitions, _now_ms())
+                elif tp.topic == topics.CONTACTS.name:
+                    await accounts.sweep(
+                        self.gather, await self.accounts.get(tp.partition), _now_ms()
+                    )
                 elif tp.topic == topics.REQUESTS.name:
                     await guard.sweep(await self.guards.get(tp.partition), _now_ms())
 
@@ -225,6 +242,8 @@ class Worker:
             await resolve.audit(self._resolve(), await self.anchors.get(tp.partition))
         elif tp.topic == topics.PARTS.name:
             await stitch.audit(self.stitch, await self.customers.get(tp.partition))
+        elif tp.topic == topics.CONTACTS.name:
+            await accounts.audit(self.gather, await self.accounts.get(tp.partition))
 
     def assign(self, assigned: Collection[TP]) -> None:
         """The state of these partitions may be loaded from now on."""
@@ -275,8 +294,16 @@ class Worker:
             await self._recover(topics.PARTS, partition),
             await self._recover(topics.CUSTOMERS, partition),
         )
-        await stitch.restate(self.stitch, customers)
+        await stitch.restate(customers)
         return customers
+
+    async def _load_accounts(self, partition: int, _before: int | None) -> accounts.Accounts:
+        loaded = accounts.Accounts(
+            await self._recover(topics.CONTACTS, partition),
+            await self._recover(topics.ACCOUNTS, partition),
+        )
+        await accounts.restate(loaded)
+        return loaded
 
     async def _load_verdicts(self, partition: int, before: int | None) -> Verdicts:
         """Judged again from the topic, so that a restart does not begin a window anew."""
@@ -351,6 +378,7 @@ def build(settings: Settings, worker: Worker) -> faust.App:
     _agent(worker, "resolve", worker.on_touchpoints, topics.TOUCHPOINTS, topics.MEMBERS)
     _agent(worker, "identity", worker.on_links, topics.LINKS)
     _agent(worker, "stitch", worker.on_parts, topics.PARTS)
+    _agent(worker, "accounts", worker.on_contacts, topics.CONTACTS)
     _agent(worker, "guard", worker.on_requests, topics.REQUESTS)
 
     @app.timer(SWEEP_SECONDS)  # type: ignore[untyped-decorator]

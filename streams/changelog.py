@@ -155,8 +155,19 @@ class Changelog:
 
     async def restate(self) -> None:
         """Send what is kept again, until it stands last."""
+        if self.stale:
+            metrics.RESTATED.labels(self.topic).inc(len(self.stale))
         while self.stale:
             await self.append([(key, self.get(key)) for key in self.stale])
+
+    async def resend(self) -> None:
+        """Send what is kept again where others write too: it comes back as input."""
+        if self.stale:
+            metrics.RESTATED.labels(self.topic).inc(len(self.stale))
+            await self._deliver(
+                [Outgoing(self.topic, self.partition, key, self.get(key)) for key in self.stale]
+            )
+            self.stale.clear()
 
     def close(self) -> None:
         """Let go of the store."""

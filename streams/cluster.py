@@ -44,6 +44,7 @@ READERS: Final = {
         topics.LINKS,
         topics.MEMBERS,
         topics.PARTS,
+        topics.CONTACTS,
         topics.REQUESTS,
     ),
     SINK: (
@@ -52,6 +53,7 @@ READERS: Final = {
         topics.MEMBERS,
         topics.PARTS,
         topics.CUSTOMERS,
+        topics.ACCOUNTS,
         topics.OUTREACH,
         topics.DEAD_LETTERS,
     ),

@@ -145,7 +145,7 @@ REKEYED: Final = Counter(
     "journey_rekeyed_total", "Touchpoints sent on to their anchor's partition."
 )
 # Chunks an agent could not finish; why is `ownership` (another worker has the partition since),
-# `dead_letters` (over the limit) or `error`. The worker ends after each
+# `dead_letters` (over the limit) or `error`; the worker ends after the latter two
 CHUNK_ERRORS: Final = Counter(
     "journey_chunk_errors_total", "Chunks an agent could not finish.", ["agent", "why"]
 )
@@ -184,6 +184,10 @@ RESTATED: Final = Counter("journey_restated_records_total", "Records sent again.
 STANDBY_LAG: Final = Gauge("journey_standby_lag", "Records behind, as a standby.", ["topic"])
 # Customers evaluated, by what made it necessary
 EVALUATIONS: Final = Counter("journey_evaluations_total", "Customers evaluated.", ["trigger"])
+# Accounts evaluated, by what made it necessary: contact, sweep
+ACCOUNT_EVALUATIONS: Final = Counter(
+    "journey_account_evaluations_total", "Accounts evaluated.", ["trigger"]
+)
 # Outreach decided, by rule and whether it was taken
 OUTREACH: Final = Counter("journey_outreach_total", "Outreach decided.", ["rule", "taken"])
 # Outreach suppressed, by rule and the check of the guard that objected
@@ -241,6 +245,8 @@ DISTRESS: Final = BulkHistogram(
 CUSTOMERS: Final = SharedGauge(
     "journey_customers", "Customers by segment and band of health.", ("segment", "band")
 )
+# Accounts of this worker that have contacts, by band, as of the last sweep
+ACCOUNTS: Final = SharedGauge("journey_accounts", "Accounts by band of health.", ("band",))
 
 # Rows the sink wrote, by table; a replayed row counts again
 ROWS_INSERTED: Final = Counter("journey_rows_inserted_total", "Rows written.", ["table"])
@@ -259,5 +265,5 @@ END_TO_END_SECONDS: Final = BulkHistogram(
 # journey_breakdown_touchpoints_total and journey_breakdown_distressing_total, by `breakdown` and
 # its values; at most 612 of each in a process, see `core.breakdown`
 BREAKDOWN: Final = BreakdownCounters()
-for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, END_TO_END_SECONDS, BREAKDOWN):
+for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, ACCOUNTS, END_TO_END_SECONDS, BREAKDOWN):
     REGISTRY.register(_collector)

@@ -1,8 +1,8 @@
 """State rebuilt from the ledger: what a broker that lost its topics needs to go on.
 
 The same pure core that counts live touchpoints counts the ledger's, and writes what the agents
-would have: links, members, anchors, parts and customers. The workers then find their state as
-after any restart, and what comes next is counted on top of it.
+would have: links, members, anchors, parts, customers and accounts. The workers then find their
+state as after any restart, and what comes next is counted on top of it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,18 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from schemas import topics
-from schemas.outcome import JourneyStep, Link, Member, OutreachDecision
+from schemas.outcome import Contact, JourneyStep, Link, Member, OutreachDecision, contact_key
 from schemas.settings import Settings
 from schemas.state import AnchorState, PartUpdate
 from streams.cluster import WORKERS, commit
+from streams.core import accounts
+from streams.core.contacts import tell
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
 from streams.core.resolve import count, links_of, update_of
-from streams.core.stitch import evaluate
+from streams.core.stitch import NO_RULES, evaluate
 from streams.delivery import Outgoing, connect, deliver, partition_of
 from streams.policy import load_policy
 
@@ -58,14 +60,16 @@ async def rebuild(
     links: Iterable[Link],
     reached: Mapping[str, Mapping[str, int]],
     decisions: Iterable[OutreachDecision],
+    pasts: Mapping[str, Mapping[int, int]],
     now_ms: int,
     progress: Callable[[int], None],
 ) -> int:
     """Write the state of a ledger to empty topics; touchpoints counted.
 
     `ledger` comes grouped by anchor; `reached` is what outreach did: identifier -> rule -> epoch
-    ms. `decisions` are what the guard has to remember, in order of time. No worker may run.
-    `progress` is told how many touchpoints are done.
+    ms. `decisions` are what the guard has to remember, in order of time; `pasts` is what the rules
+    of accounts do: account -> day -> health. No worker may run. `progress` is told how many
+    touchpoints are done.
     """
     policy = load_policy(settings.health_file)
     own = own_identifiers(
@@ -95,12 +99,27 @@ async def rebuild(
             progress(done)
         decode = msgspec.json.Decoder(PartUpdate).decode
         memory = by_customer(reached, identities)
+        # account -> its contacts, likewise
+        contacts: dict[str, list[Contact]] = defaultdict(list)
         for customer, values in parts.items():
             customer_state = CustomerState()
             for value in values:
                 customer_state.take(decode(value))
-            health, _ = evaluate(customer, customer_state, memory.get(customer, {}), now_ms, policy)
+            asked = memory.get(customer, {})
+            health, _, contact = evaluate(customer, customer_state, asked, now_ms, policy)
+            if contact is not None:
+                told, updates = tell(customer, contact, health.told, 0, now_ms)
+                health = msgspec.structs.replace(health, told=told)
+                name = contact.row.account
+                for one in updates:
+                    key = contact_key(name, customer).decode()
+                    await write(topics.CONTACTS, key, _encode(one), name)
+                contacts[name].append(contact)
             await write(topics.CUSTOMERS, customer, _encode(health))
+        for name, members in contacts.items():
+            account, _ = accounts.stand(name, members, None, now_ms, policy, NO_RULES)
+            account = msgspec.structs.replace(account, past=dict(pasts.get(name, {})))
+            await write(topics.ACCOUNTS, name, _encode(account))
         for decision in decisions:
             await write(topics.OUTREACH, decision.key(), _encode(decision))
         offsets = await write.flush()
@@ -109,7 +128,7 @@ async def rebuild(
     return done
 
 
-_NOT_NEWS = {topics.LINKS.name, topics.MEMBERS.name, topics.PARTS.name}
+_NOT_NEWS = {topics.LINKS.name, topics.MEMBERS.name, topics.PARTS.name, topics.CONTACTS.name}
 
 
 def by_customer(

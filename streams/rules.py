@@ -24,6 +24,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from schemas.stage import STAGES
+from streams.core import account_rules
+from streams.core.accounts import BANDS
 from streams.core.breakdown import BREAKDOWNS, DIMENSIONS
 from streams.core.evidence import DAY_MS
 from streams.core.phrases import CAUSES
@@ -193,6 +195,7 @@ class _Drop(_Strict):
 Causes = Annotated[list[Annotated[str, _one_of(CAUSES)]], *_LISTED]
 Broken = Annotated[list[Annotated[str, _one_of(BROKEN)]], *_LISTED]
 Stages = Annotated[list[Annotated[str, _one_of(_STAGES)]], *_LISTED]
+Bands = Annotated[list[Annotated[str, _one_of(BANDS)]], *_LISTED]
 Segments = Annotated[list[Annotated[str, _one_of(SEGMENTS)]], *_LISTED]
 WaysOut = Annotated[list[Annotated[str, _one_of(WAYS_OUT)]], *_LISTED]
 Breakdowns = Annotated[list[Annotated[str, _one_of(BREAKDOWNS)]], *_LISTED]
@@ -200,7 +203,7 @@ Days = Annotated[list[Annotated[str, _one_of(_WEEK)]], *_LISTED, Field(max_lengt
 
 
 class When(_Strict):
-    """The conditions of a rule, named as in `core.rules.CONDITIONS`."""
+    """The conditions of a rule, named as in `core.rules` and, the last, `core.account_rules`."""
 
     health: _Range | None = None
     distress: _Range | None = None
@@ -220,6 +223,11 @@ class When(_Strict):
     has_account: bool | None = None
     role: Words | None = None
     health_drop: _Drop | None = None
+    account_health: _Range | None = None
+    account_band: Bands | None = None
+    account_health_drop: _Drop | None = None
+    weakest_contact: _Range | None = None
+    contacts: _Range | None = None
 
     @model_validator(mode="after")
     def _some(self) -> When:
@@ -274,11 +282,32 @@ class _Rule(_Strict):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     when: When | None = None
     on_alert: _OnAlert | None = None
+    to: Words | None = None
     hold: Annotated[Duration, Field(alias="for")] = 0
     channel: Annotated[str, _one_of(CHANNELS)]
     cooldown: Duration = 14 * DAY_MS
     ways_out: WaysOut
     template: _Templates
+
+    @model_validator(mode="after")
+    def _addressed(self) -> _Rule:
+        given = self.when.model_fields_set if self.when is not None else set[str]()
+        of_account = sorted(given & account_rules.CONDITIONS.keys())
+        if of_account and self.on_alert is not None:
+            raise ValueError(
+                f"when.{of_account[0]}: on_alert asks for customers, one by one; leave one out"
+            )
+        if of_account and self.to is None:
+            raise ValueError(
+                f"to: is missing; {of_account[0]} is of an account, so say whom of its contacts "
+                f"to address: roles, or {account_rules.ANYONE}"
+            )
+        if self.to is not None and not of_account:
+            raise ValueError(
+                "to: goes with a condition on the account only; leave it out or give one: "
+                + ", ".join(account_rules.CONDITIONS)
+            )
+        return self
 
     @model_validator(mode="after")
     def _link(self) -> _Rule:
@@ -311,15 +340,19 @@ class _Rule(_Strict):
 
     def rule(self) -> Rule:
         texts = {name: getattr(self.template, name) for name in LANGUAGES}
+        given = self.when.conditions() if self.when is not None else {}
+        of_account = account_rules.CONDITIONS.keys()
         return Rule(
             self.name,
-            self.when.conditions() if self.when is not None else {},
+            {name: value for name, value in given.items() if name not in of_account},
             self.channel,
             tuple(dict.fromkeys(self.ways_out)),
             {name: Template(text.subject, text.body) for name, text in texts.items()},
             self.hold,
             self.cooldown,
             self.on_alert.on_alert() if self.on_alert is not None else None,
+            {name: value for name, value in given.items() if name in of_account},
+            tuple(dict.fromkeys(self.to or ())),
         )
 
 

@@ -7,14 +7,17 @@ the pipeline says after any history must equal what this says of the same facts.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from schemas.outcome import Action, JourneyStep, Link
+from schemas.outcome import AccountHealth, Action, CustomerHealth, JourneyStep, Link
 from schemas.state import Part
+from streams.core.accounts import roll_up
 from streams.core.guards import DEFAULT, Guards
 from streams.core.identifiers import PRECEDENCE, strength
 from streams.core.journey import apply
+from streams.core.policy import Policy
+from streams.core.stitch import assess, row
 
 Pair = tuple[str, str]
 
@@ -95,6 +98,18 @@ def states(steps: Iterable[JourneyStep], customers: dict[str, str]) -> dict[str,
     for _, step in sorted(once.items()):
         apply(found[customers.get(step.anchor, step.anchor)], step)
     return dict(found)
+
+
+def accounts(states: Mapping[str, Part], now_ms: int, policy: Policy) -> dict[str, AccountHealth]:
+    """Each account's health from the states of all customers."""
+    contacts: dict[str, list[CustomerHealth]] = defaultdict(list)
+    for customer, part in states.items():
+        health, worth = assess(part, now_ms, policy)
+        contact = row(customer, part, 1, health, worth, {}, now_ms, policy)
+        if contact.account:
+            contacts[contact.account].append(contact)
+    rolled = {name: roll_up(name, members, policy) for name, members in contacts.items()}
+    return {name: health for name, health in rolled.items() if health is not None}
 
 
 def newest_entries(links: Iterable[Link]) -> dict[Pair, Link]:

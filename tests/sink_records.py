@@ -9,6 +9,7 @@ import msgspec
 from aiokafka import ConsumerRecord
 
 from schemas.outcome import (
+    Account,
     CustomerHealth,
     DeadLetter,
     JourneyStep,
@@ -62,6 +63,7 @@ ONE_OF_EACH: dict[str, msgspec.Struct] = {
     "identity.links": Link("cookie:1", "email:h", _NO_EVENT, 1, "web"),
     "parts": PartUpdate("cookie:1", "email:h", 1, 1, Part(n=1)),
     "customers": CustomerHealth("email:h", 1, 2, 1, 50, 0, 0, "", "", {}, [], {}),
+    "accounts": Account("B2B-1", 1, 50, "red", 1, {"red": 1}, "email:h", ["a"]),
     "outreach": OutreachDecision("id", "email:h", "r", 1, False, "", 0, 0, "sms"),
     "dead-letters": DeadLetter("touchpoints", 0, 0, "oversized", "", "", b"{", _NOW),
 }

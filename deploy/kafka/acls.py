@@ -39,12 +39,14 @@ def _each(operation: str, of: Iterable[topics.Topic]) -> Iterator[Permission]:
     return (Permission(operation, "topic", topic.name) for topic in of)
 
 
+# What workers read back besides what they take in.
+_CHANGELOGS: Final = (topics.ANCHORS, topics.CUSTOMERS, topics.ACCOUNTS, topics.OUTREACH)
 # Who may read or write may describe too. Idempotent writing needs no right of its own since
 # Kafka 3.0.
 ROLES: Final[dict[str, tuple[Permission, ...]]] = {
     "producer": tuple(_each("write", (topics.TOUCHPOINTS, topics.DEAD_LETTERS))),
     "worker": (
-        *_each("read", {*READERS[WORKERS], topics.ANCHORS, topics.CUSTOMERS, topics.OUTREACH}),
+        *_each("read", (*READERS[WORKERS], *_CHANGELOGS)),
         *_each("write", topics.TOPICS),  # touchpoints of another key go on to their partition
         Permission("read", "group", WORKERS),
     ),

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from analytics import replay
 from schemas.settings import Settings
 from sinks.clickhouse import connect
+from streams.core.account_rules import horizon
+from streams.core.evidence import DAY_MS
 from streams.core.guard import Guard
 from streams.rebuild import rebuild
 from streams.rules import load_rules
@@ -40,6 +42,7 @@ def restore(settings: Settings, progress: Callable[[int], None]) -> int:
                 replay.links(other),
                 replay.reached(other),
                 replay.decisions(other, now_ms - Guard(ruleset).horizon_ms),
+                replay.account_pasts(other, now_ms // DAY_MS - horizon(ruleset)),
                 now_ms,
                 progress,
             )

@@ -1,4 +1,4 @@
-"""The stitch agent: parts to customers, their health and the outreach it asks the guard for."""
+"""The stitch agent: parts to customers, their health, what it asks the guard and tells accounts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from itertools import islice
 import msgspec
 
 from schemas import topics
-from schemas.outcome import CustomerHealth, forget_key
+from schemas.outcome import ContactUpdate, CustomerHealth, contact_key, forget_key
 from schemas.state import PartUpdate, part_of_key
 from streams import metrics
 from streams.changelog import Changelog
+from streams.core.contacts import tell
 from streams.core.health import Policy
 from streams.core.journey import CustomerState
 from streams.core.rules import RuleSet
@@ -33,12 +34,14 @@ class Customers:
     """A partition's customers: parts by customer, the health last published, and how many are how.
 
     States are put together from the parts as they are needed. `counts` maps (segment, band) to
-    customers, as of the last sweep.
+    customers, as of the last sweep. Until one is over, accounts are told everything again: whoever
+    had the partition before may have died between remembering that and doing it.
     """
 
     def __init__(self, parts: Changelog, health: Changelog) -> None:
         self.parts, self.health = parts, health
         self.counts: dict[tuple[str, ...], int] = {}
+        self.swept = False
         self._recent: Recent[CustomerState] = Recent()
 
     def state(self, customer: str) -> CustomerState:
@@ -135,7 +138,8 @@ async def stitch(
 
     `parts` is the agent's changelog for states and `customers` for what was published, so there is
     nothing to write besides the output. A customer is published also where its state knew the
-    part, since a recovered state may hold what was never published.
+    part, since a recovered state may hold what was never published. Accounts are told after that:
+    it says which of them may have a record of the customer.
 
     A tombstone erases whatever came before it: the customer forgets the anchor, and is forgotten
     with its last one.
@@ -144,15 +148,15 @@ async def stitch(
     async with agent.turn:
         await _forget(agent, customers, partitions, erased)
         named = customers.take(chunk)
-        await _publish(agent, customers, named, now_ms, trigger="touchpoint")
-        await restate(agent, customers)
+        await _publish(agent, customers, partitions, named, now_ms, trigger="touchpoint")
+        await restate(customers)
         customers.trim()
     for received_ms in named.values():
         if received_ms:
             metrics.HEALTH_SECONDS.observe(max(0, now_ms - received_ms) / 1000)
 
 
-async def sweep(agent: Stitch, customers: Customers, now_ms: int) -> None:
+async def sweep(agent: Stitch, customers: Customers, partitions: int, now_ms: int) -> None:
     """Publish the customers whose health or segment changed in silence, a slice at a time.
 
     Raises Released once the partition is not ours any more, before anything else is published.
@@ -162,12 +166,12 @@ async def sweep(agent: Stitch, customers: Customers, now_ms: int) -> None:
     while names := list(islice(everyone, SWEEP_SLICE)):
         async with agent.turn:
             known = dict.fromkeys((name for name in names if customers.is_known(name)), 0)
-            for health in await _publish(agent, customers, known, now_ms, "sweep"):
+            for health in await _publish(agent, customers, partitions, known, now_ms, "sweep"):
                 if health.identifiers:
                     counts[health.segment or "none", agent.policy.band(health.health)] += 1
             customers.trim()
         await asyncio.sleep(0)
-    customers.counts = counts
+    customers.counts, customers.swept = counts, True
     metrics.CUSTOMERS.share(customers)
 
 
@@ -177,7 +181,8 @@ async def _forget(
     """Drop parts; with its last one a customer goes, and the memory of what it was told.
 
     A customer who has others left is published by its next touchpoint or sweep. Anchors that left
-    it before it went still name it: they are asked to forget it, and so is the guard.
+    it before it went still name it: they are asked to forget it, and so are its accounts and the
+    guard.
     """
     emptied: dict[str, None] = {}
     leavers: dict[tuple[str, str], None] = {}
@@ -188,6 +193,7 @@ async def _forget(
         if not state.parts():
             emptied[customer] = None
             leavers |= dict.fromkeys((left, customer) for left in state.members)
+    rows = {name: customers.published(name) for name in emptied}
     await agent.deliver(
         [
             Outgoing(
@@ -198,25 +204,23 @@ async def _forget(
             )
             for left, customer in leavers
         ]
+        + [
+            _to_account(account, name, None, partitions)
+            for name, row in rows.items()
+            for account in (row.told if row is not None else ())
+        ]
         + [Outgoing(topics.REQUESTS.name, 0, name.encode(), None) for name in emptied]
     )
     await customers.health.append([(name.encode(), None) for name in emptied])
 
 
-async def restate(agent: Stitch, customers: Customers) -> None:
+async def restate(customers: Customers) -> None:
     """Send again what counts where another record stands last.
 
     That of a part comes back as input; the changelog of health has no other writer than its owner.
     """
-    parts = customers.parts
-    if parts.stale:
-        metrics.RESTATED.labels(parts.topic).inc(len(parts.stale))
-        kept = [Outgoing(parts.topic, parts.partition, key, parts.get(key)) for key in parts.stale]
-        await agent.deliver(kept)
-        parts.stale.clear()
-    if customers.health.stale:
-        metrics.RESTATED.labels(customers.health.topic).inc(len(customers.health.stale))
-        await customers.health.restate()
+    await customers.parts.resend()
+    await customers.health.restate()
 
 
 async def audit(agent: Stitch, customers: Customers) -> None:
@@ -224,12 +228,13 @@ async def audit(agent: Stitch, customers: Customers) -> None:
     async with agent.turn:
         await customers.health.audit()
         customers.parts.learn([])  # so that the checkpoint is not taken for old
-        await restate(agent, customers)
+        await restate(customers)
 
 
 async def _publish(
     agent: Stitch,
     customers: Customers,
+    partitions: int,
     received: Mapping[str, int],
     now_ms: int,
     trigger: str,
@@ -237,10 +242,11 @@ async def _publish(
     """Evaluate customers and publish what is news; the health of each."""
     requests: list[Outgoing] = []
     rows: list[tuple[bytes, bytes]] = []
+    updates: list[Outgoing] = []
     found: list[CustomerHealth] = []
     for name, received_ms in received.items():
         known = customers.published(name)
-        health, asked = evaluate(
+        health, asked, contact = evaluate(
             name,
             customers.state(name),
             known.reached if known else {},
@@ -252,15 +258,36 @@ async def _publish(
         )
         metrics.EVALUATIONS.labels(trigger).inc()
         found.append(health)
-        if trigger == "sweep" and known and not asked and _same(health, known):
+        told = known.told if known else {}
+        news: list[ContactUpdate] = []
+        if contact is not None or told:
+            told, news = tell(
+                name,
+                contact,
+                told,
+                customers.parts.end,
+                now_ms,
+                received_ms,
+                again=not customers.swept,
+            )
+            health = msgspec.structs.replace(health, told=told)
+        if trigger == "sweep" and known and not asked and not news and _same(health, known):
             continue
         requests += [
             Outgoing(topics.REQUESTS.name, 0, name.encode(), _encode(one)) for one in asked
         ]
         rows.append((name.encode(), _encode(health)))
+        updates += [_to_account(one.account, name, _encode(one), partitions) for one in news]
     await agent.deliver(requests)
     await customers.health.append(rows)
+    if updates:
+        await agent.deliver(updates)
     return found
+
+
+def _to_account(account: str, customer: str, value: bytes | None, partitions: int) -> Outgoing:
+    partition = partition_of(account.encode(), partitions)
+    return Outgoing(topics.CONTACTS.name, partition, contact_key(account, customer), value)
 
 
 def _same(health: CustomerHealth, known: CustomerHealth) -> bool:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
-from schemas.outcome import AccountHealth, CustomerHealth
+import msgspec
+
+from schemas.outcome import Account, AccountHealth, Contact, CustomerHealth, OutreachRequest
+from streams.core.account_rules import AccountFacts, ask_for_account, horizon, remembered
+from streams.core.evidence import DAY_MS
 from streams.core.phrases import Language, in_band, phrase
 from streams.core.policy import Policy
+from streams.core.rules import RuleSet
 
 BANDS: Final = ("red", "amber", "green")
 
@@ -45,6 +50,53 @@ def roll_up(
         reasons=_reasons(mean, weakest, policy, "en"),
         reasons_fa=_reasons(mean, weakest, policy, "fa"),
     )
+
+
+def stand(
+    account: str,
+    contacts: Collection[Contact],
+    known: Account | None,
+    now_ms: int,
+    policy: Policy,
+    ruleset: RuleSet,
+    received_ms: int = 0,
+) -> tuple[Account, list[OutreachRequest]]:
+    """An account as of `now_ms`, and the outreach it calls for.
+
+    `known` is what the last evaluation left. An account that nobody belongs to any more keeps the
+    memory of what it asked.
+    """
+    health = roll_up(account, (contact.row for contact in contacts), policy)
+    if health is None:
+        reached = known.reached if known is not None else {}
+        return Account(account, now_ms, 0, "", 0, {}, "", [], reached=reached), []
+    past = known.past if known is not None else {}
+    found = Account(
+        **msgspec.structs.asdict(health) | {"evaluated_ms": now_ms},
+        reached=known.reached if known is not None else {},
+        past=remembered(past, health.health, now_ms // DAY_MS, horizon(ruleset)),
+    )
+    if not ruleset.of_accounts:
+        return found, []
+    asked = ask_for_account(AccountFacts(found, contacts), known, policy, ruleset, received_ms)
+    if asked.requests or asked.holding:
+        found = msgspec.structs.replace(found, reached=asked.reached, holding=asked.holding)
+    return found, asked.requests
+
+
+def is_news(found: Account, known: Account | None) -> bool:
+    """Whether anything but the moment has changed."""
+    return known is None or found != msgspec.structs.replace(known, evaluated_ms=found.evaluated_ms)
+
+
+def merge(known: Account, news: Account) -> Account:
+    """The account evaluated last, with the latest request of each rule that either knows."""
+    last = max(known, news, key=lambda account: account.evaluated_ms)
+    reached = {
+        rule: max(account.reached.get(rule, 0) for account in (known, news))
+        for rule in known.reached.keys() | news.reached.keys()
+    }
+    return last if reached == last.reached else msgspec.structs.replace(last, reached=reached)
 
 
 def _reasons(mean: int, weakest: CustomerHealth, policy: Policy, language: Language) -> list[str]:

@@ -44,6 +44,7 @@ class Guard:
     decided: dict[str, tuple[int, str]] = field(default_factory=dict)  # id -> when, customer
     contacts: dict[str, list[Contact]] = field(default_factory=lambda: defaultdict(list))
     accounts: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    turns: dict[tuple[str, str], int] = field(default_factory=dict)  # account, its rule -> when
     spent: dict[int, int] = field(default_factory=lambda: defaultdict(int))  # day -> taken
 
     def __post_init__(self) -> None:
@@ -75,6 +76,9 @@ class Guard:
         self.decided[decision.decision_id] = at_ms, decision.customer
         if decision.taken or decision.holdout:
             self.contacts[decision.customer].append(Contact(at_ms, decision.rule))
+            rule = self.rules.get(decision.rule)
+            if rule is not None and rule.account:
+                self.turns[decision.account, decision.rule] = at_ms
         if decision.taken:
             if decision.account:
                 self.accounts[decision.account].append(at_ms)
@@ -97,6 +101,8 @@ class Guard:
         if gone:
             for account in list(self.accounts):
                 _prune(self.accounts, account, lambda at_ms: at_ms > oldest)
+            for turn in [turn for turn, at_ms in self.turns.items() if at_ms <= oldest]:
+                del self.turns[turn]
             today = day_of(now_ms, zone_of("", self.ruleset.limits.zone))
             for day in [day for day in self.spent if day < today - 1]:
                 del self.spent[day]
@@ -149,11 +155,12 @@ def _quiet(case: Case) -> str | None:
 
 def _cooldown(case: Case) -> str | None:
     assert case.rule is not None  # `_removed` comes first
-    for contact in reversed(case.guard.history(case.request.identifiers)):
-        if contact.rule == case.rule.name:
-            again_ms = contact.at_ms + case.rule.cooldown_ms
-            return f"until {_told(again_ms)}" if case.now_ms < again_ms else None
-    return None
+    history = case.guard.history(case.request.identifiers)
+    turns = [contact.at_ms for contact in history if contact.rule == case.rule.name]
+    if case.rule.account:  # whomever of its contacts it addressed
+        turns.append(case.guard.turns.get((case.request.account, case.rule.name), 0))
+    again_ms = max(turns, default=0) + case.rule.cooldown_ms
+    return f"until {_told(again_ms)}" if case.now_ms < again_ms else None
 
 
 def _customer_cap(case: Case) -> str | None:

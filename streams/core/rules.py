@@ -130,7 +130,9 @@ class Rule:
     """Reach out by `channel` when every condition of `when` has held for `hold_ms`.
 
     With `on_alert`, when that alert fires, to those it is about and for whom the conditions hold.
-    After it was taken, the guard takes it again `cooldown_ms` later at the earliest.
+    After it was taken, the guard takes it again `cooldown_ms` later at the earliest. A rule with
+    conditions on the account is its account's (see `core.account_rules`): `to` says whom of the
+    contacts it addresses, and `when` holds of that one.
     """
 
     name: str
@@ -141,6 +143,8 @@ class Rule:
     hold_ms: int = 0
     cooldown_ms: int = 14 * DAY_MS
     on_alert: OnAlert | None = None
+    account: Mapping[str, Any] = field(default_factory=dict)  # as `when`, of its account
+    to: tuple[str, ...] = ()  # roles at the account, the first choice first
 
     def holds(self, facts: Facts) -> bool:
         """Whether every condition holds."""
@@ -177,6 +181,11 @@ class RuleSet:
     rules: tuple[Rule, ...] = ()
     limits: Limits = field(default_factory=Limits)
 
+    @property
+    def of_accounts(self) -> list[Rule]:
+        """The rules that accounts are looked at for, not customers."""
+        return [rule for rule in self.rules if rule.account]
+
     def next_look(self, asked_ms: int, zone: str) -> int:
         """When a rule that asked the guard may ask again: see the module."""
         quiet, where = self.limits.quiet, zone_of(zone, self.limits.zone)
@@ -205,7 +214,7 @@ def ask(
     requests: list[OutreachRequest] = []
     held: dict[str, int] = {}
     for rule in ruleset.rules:
-        if rule.on_alert is not None or not rule.holds(facts):
+        if rule.on_alert is not None or rule.account or not rule.holds(facts):
             continue
         if rule.hold_ms:
             held[rule.name] = since = holding.get(rule.name, now_ms)
@@ -237,31 +246,70 @@ def request_of(
     `about` fills places of the template that say what an alert is about; `why` is told before the
     customer's own reasons.
     """
-    row, now_ms = facts.row, facts.row.evaluated_ms
-    identity = f"{row.customer}\n{rule.name}\n{question}"
-    said = facts.mark("language")
+    row = facts.row
+    person = Person(
+        row,
+        sorted({row.customer, *identifiers}),
+        facts.mark("time_zone"),
+        facts.mark("language"),
+        consent(facts.part, rule.channel),
+        int(facts.silence),
+    )
+    reasons = "; ".join([why, *row.reasons] if why else row.reasons)
+    occasion = Occasion(row.customer, question, row.evaluated_ms, reasons, received_ms, about)
+    return request_to(person, rule, occasion, facts.policy, limits)
+
+
+class Person(NamedTuple):
+    """Whom a rule addresses."""
+
+    row: CustomerHealth
+    identifiers: list[str]
+    zone: str
+    language: str
+    consent: str  # for the rule's channel
+    silence: int  # days
+
+
+class Occasion(NamedTuple):
+    """Of whom a rule's conditions hold, when it asks, and why; see `request_of`."""
+
+    of: str
+    question: str
+    now_ms: int
+    why: str
+    received_ms: int
+    about: Mapping[str, str] = _NOTHING
+
+
+def request_to(
+    person: Person, rule: Rule, occasion: Occasion, policy: Policy, limits: Limits
+) -> OutreachRequest:
+    """What the guard is asked."""
+    row, now_ms, said = person.row, occasion.now_ms, person.language
+    identity = f"{occasion.of}\n{rule.name}\n{occasion.question}"
     # Persian may be written in Latin letters, which is fa-latn to the scorer.
     language: Language = ("fa" if said.startswith("fa") else "en") if said else limits.language
-    known = Known(row, facts.policy, int(facts.silence), rule.ways_out, about)
+    known = Known(row, policy, person.silence, rule.ways_out, occasion.about)
     text = render(rule.templates[language], known, language)
     return OutreachRequest(
         decision_id=sha256(identity.encode()).hexdigest()[:32],
         customer=row.customer,
-        identifiers=sorted({row.customer, *identifiers}),
+        identifiers=person.identifiers,
         rule=rule.name,
         channel=rule.channel,
         requested_ms=now_ms,
-        why="; ".join([why, *row.reasons] if why else row.reasons),
+        why=occasion.why,
         health=row.health,
         distress=row.distress,
         account=row.account,
-        zone=facts.mark("time_zone"),
-        consent=consent(facts.part, rule.channel),
+        zone=person.zone,
+        consent=person.consent,
         language=language,
         subject=text.subject,
         body=text.body,
         ways_out=list(rule.ways_out),
-        received_ms=received_ms,
+        received_ms=occasion.received_ms,
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
-from schemas.outcome import CustomerHealth, OutreachRequest
+from schemas.outcome import Contact, CustomerHealth, OutreachRequest
 from schemas.state import Part
+from streams.core.contacts import contact_of, merge_told
 from streams.core.health import Health, Policy, score, sentences
 from streams.core.journey import DAY_MS, CustomerState, unite
 from streams.core.rules import Facts, RuleSet, ask
@@ -17,6 +18,14 @@ from streams.core.value import NO_PURCHASES, Value, balance, segment_of, value
 
 NO_RULES: Final = RuleSet()
 NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
+
+class Standing(NamedTuple):
+    """A customer as of a moment, the outreach it calls for, and what its account is told."""
+
+    health: CustomerHealth
+    requests: list[OutreachRequest]
+    contact: Contact | None
 
 
 def evaluate(
@@ -28,11 +37,11 @@ def evaluate(
     ruleset: RuleSet = NO_RULES,
     holding: Mapping[str, int] = NONE,
     received_ms: int = 0,
-) -> tuple[CustomerHealth, list[OutreachRequest]]:
-    """Health as of `now_ms` and the outreach it calls for.
+) -> Standing:
+    """A customer as of `now_ms`.
 
     `reached` and `holding` are what the last evaluation left (see `CustomerHealth`). A customer all
-    of whose identifiers have moved elsewhere has no identifiers and no outreach.
+    of whose identifiers have moved elsewhere has no identifiers, no outreach and no account.
     """
     anchors = state.anchors()
     parts = state.parts()
@@ -50,16 +59,18 @@ def stand(
     ruleset: RuleSet,
     holding: Mapping[str, int],
     received_ms: int = 0,
-) -> tuple[CustomerHealth, list[OutreachRequest]]:
+) -> Standing:
     """`evaluate` of parts that are united already."""
     health, worth = assess(part, now_ms, policy)
     found = row(customer, part, len(anchors), health, worth, reached, now_ms, policy)
-    if not anchors or not ruleset.rules:
-        return found, []
-    asked = ask(Facts(part, health, found, policy), anchors, reached, holding, ruleset, received_ms)
+    if not anchors or not (ruleset.rules or found.account):
+        return Standing(found, [], None)
+    facts = Facts(part, health, found, policy)
+    asked = ask(facts, anchors, reached, holding, ruleset, received_ms)
     if asked.requests or asked.holding:
         found = msgspec.structs.replace(found, reached=asked.reached, holding=asked.holding)
-    return found, asked.requests
+    contact = contact_of(facts, anchors, ruleset) if found.account else None
+    return Standing(found, asked.requests, contact)
 
 
 def assess(part: Part, as_of_ms: int, policy: Policy) -> tuple[Health, Value | None]:
@@ -115,13 +126,16 @@ def row(
 
 
 def merge(known: CustomerHealth, news: CustomerHealth) -> CustomerHealth:
-    """The health evaluated last, with the latest decision of each rule that either knows."""
+    """The health evaluated last, with what either knows of decisions and of accounts told."""
     last = max(known, news, key=lambda health: health.evaluated_ms)
     reached = {
         rule: max(health.reached.get(rule, 0) for health in (known, news))
         for rule in known.reached.keys() | news.reached.keys()
     }
-    return last if reached == last.reached else msgspec.structs.replace(last, reached=reached)
+    told = merge_told(known.told, news.told)
+    if reached == last.reached and told == last.told:
+        return last
+    return msgspec.structs.replace(last, reached=reached, told=told)
 
 
 _MARKS: Final = ("account", "role", "review")

@@ -29,6 +29,7 @@ CALLS: list[dict[str, Any]] = [
     {"channel": "chat", "type": "message", "direction": "inbound", "text": "still waiting"},
     {"channel": "store", "type": "visit", "rating": 4, "account": "B2B-1"},
     {"channel": "web", "type": "consent_withdrawn", "purpose": "outreach"},
+    {"channel": "web", "type": "login", "account": "B2B-2", "properties": {"role": "champion"}},
 ]
 
 touchpoints = st.builds(

@@ -13,7 +13,7 @@ from faust.types import TP
 from pydantic import SecretStr
 
 from schemas import topics
-from schemas.outcome import Link, erasure_key
+from schemas.outcome import AccountHealth, Link, erasure_key
 from schemas.settings import Settings
 from schemas.state import Part
 from streams.app import Worker
@@ -27,9 +27,11 @@ _HANDLERS = {
     topics.MEMBERS.name: Worker.on_touchpoints,
     topics.LINKS.name: Worker.on_links,
     topics.PARTS.name: Worker.on_parts,
+    topics.CONTACTS.name: Worker.on_contacts,
     topics.REQUESTS.name: Worker.on_requests,
 }
 _SINGLE = [topic.name for topic in topics.TOPICS if topic.partitions == 1]
+_READ = (topics.MEMBERS.name, topics.PARTS.name, topics.CONTACTS.name)
 _COMPACTED = [topic.name for topic in topics.TOPICS if topic.compacted]
 
 
@@ -189,7 +191,7 @@ class Pipeline:
             await self.audit()
         for place in list(self.broker.logs):
             if place[0] in _COMPACTED and chance.random() < 0.5:
-                lags = self.haunted and place[0] in (topics.MEMBERS.name, topics.PARTS.name)
+                lags = self.haunted and place[0] in _READ
                 end = self.positions[place] if lags else self.broker.ends[place]
                 self.broker.compact(place, before=end)
 
@@ -199,6 +201,7 @@ class Pipeline:
         for partition in range(self.partitions):
             await self.worker.audit(TP(topics.TOUCHPOINTS.name, partition))
             await self.worker.audit(TP(topics.PARTS.name, partition))
+            await self.worker.audit(TP(topics.CONTACTS.name, partition))
 
     def commit_all(self) -> None:
         """Commit every partition's position."""
@@ -212,6 +215,36 @@ class Pipeline:
         while moves:
             await self.audit()
             moves = any([await self.process(place, None) for place in self.sources])
+
+    async def look(self, chance: Random) -> None:
+        """A minute passes for one partition; the worker may die of it."""
+        self.worker.fuse = chance.choice([None, None, 0, 1, 2])
+        topic = chance.choice([topics.PARTS.name, topics.CONTACTS.name])
+        try:
+            await self.worker.sweep([TP(topic, chance.randrange(self.partitions))])
+        except Crashed:
+            self.restart()
+
+    async def sweep(self) -> None:
+        """Everything settles, a minute passes, and what that brings settles too."""
+        for topic in (topics.PARTS.name, topics.CONTACTS.name):
+            await self.settle()
+            await self.worker.sweep(TP(topic, n) for n in range(self.partitions))
+        await self.settle()
+
+    async def accounts(self) -> dict[str, AccountHealth]:
+        """Each account that has contacts as it was last published, at no moment."""
+        found: dict[str, AccountHealth] = {}
+        for partition in range(self.partitions):
+            accounts = await self.worker.accounts.get(partition)
+            for name in accounts.names():
+                account = accounts.published(name)
+                assert account is not None
+                assert account.contacts == len(accounts.members(name))
+                if account.contacts:
+                    assert name not in found
+                    found[name] = plain(account)
+        return found
 
     async def states(self) -> dict[str, bytes]:
         """Each customer's united state, as it would be written down."""
@@ -244,6 +277,12 @@ class Zombie:
     worker: ListWorker
     work: asyncio.Future[None]
     positions: dict[Place, int]
+
+
+def plain(account: AccountHealth) -> AccountHealth:
+    """An account's health at no moment, without memory."""
+    fields = {name: getattr(account, name) for name in AccountHealth.__struct_fields__}
+    return AccountHealth(**{**fields, "evaluated_ms": 0})
 
 
 def written(part: Part) -> bytes:

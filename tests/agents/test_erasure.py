@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from schemas import topics
 from schemas.outcome import Action, JourneyStep
+from schemas.state import Part
+from streams.app import _now_ms as now_ms
 from streams.core.guards import DEFAULT
 from streams.core.identity import Identities
+from streams.core.policy import Policy
 from streams.delivery import partition_of
 from tests import oracle
 from tests.agents.facts import NAMES, several, step
-from tests.agents.history import Pipeline, written
+from tests.agents.history import Pipeline, plain, written
 from tests.agents.test_any_history import PARTITIONS, entries, entry_on, moves, play, seen
 
 
@@ -70,10 +73,18 @@ def test_who_is_erased_begins_anew_and_nobody_else_is_touched(
     past = [row for row in past if row.anchor not in {*person, *forgotten.freed}]
     links = [link for link in links if not {link.a, link.b} & set(person)]
 
-    def expected(steps: list[JourneyStep], told: list[JourneyStep]) -> dict[str, bytes]:
+    def states_of(steps: list[JourneyStep], told: list[JourneyStep]) -> dict[str, Part]:
         truth = oracle.identities(links + oracle.links_of(told))
-        states = oracle.states(steps, truth.customers)
-        return {name: written(part) for name, part in states.items()}
+        return oracle.states(steps, truth.customers)
+
+    def expected(steps: list[JourneyStep], told: list[JourneyStep]) -> dict[str, bytes]:
+        return {name: written(part) for name, part in states_of(steps, told).items()}
+
+    async def accounts_are_exact(pipeline: Pipeline, states: dict[str, Part]) -> None:
+        await pipeline.sweep()
+        found = oracle.accounts(states, now_ms(), Policy())
+        expected = {name: plain(account) for name, account in found.items()}
+        assert await pipeline.accounts() == expected
 
     async def live() -> None:
         pipeline = Pipeline(PARTITIONS)
@@ -89,12 +100,15 @@ def test_who_is_erased_begins_anew_and_nobody_else_is_touched(
         pipeline.commit_all()
         assert await pipeline.states() == expected(past, [])
         assert remains(pipeline, person) == []
+        await accounts_are_exact(pipeline, states_of(past, []))
+        assert remains(pipeline, person) == []
         pipeline.restart()
         assert await pipeline.states() == expected(past, [])
         send(pipeline, later, future)
         await play(pipeline, after, [])
         await pipeline.settle()
         assert await pipeline.states() == expected(past + future, future)
+        await accounts_are_exact(pipeline, states_of(past + future, future))
         pipeline.restart()
         pipeline.positions = pipeline.committed
         assert await pipeline.states() == expected(past + future, future)

@@ -10,9 +10,17 @@ from uuid import UUID
 
 import pytest
 
-from schemas.outcome import CustomerHealth, DeadLetter, Member, OutreachDecision
+from schemas.outcome import Account, CustomerHealth, DeadLetter, Member, OutreachDecision
 from sinks.clickhouse import connect, prepare
-from sinks.rows import DEAD_LETTERS, HEALTH, IDENTITY_MEMBERS, OUTREACH, TOUCHPOINTS, Table
+from sinks.rows import (
+    ACCOUNTS,
+    DEAD_LETTERS,
+    HEALTH,
+    IDENTITY_MEMBERS,
+    OUTREACH,
+    TOUCHPOINTS,
+    Table,
+)
 from sinks.writer import (
     ClickHouseWriter,
     InsertRefused,
@@ -108,12 +116,19 @@ def test_rows_come_back_as_they_were_written(subject: Subject) -> None:
 def test_nested_values_and_flags_come_back(subject: Subject) -> None:
     health = CustomerHealth(
         "email:h", 1_767_225_600_001, 2, 3, 100, -5, 999, "at_risk", "", {"x": -70_000}, ["a", "b"],
-        {"rule": 1_767_225_600_002},
+        {"rule": 1_767_225_600_002}, told={"B2B-1": (7, 99)},
     )  # fmt: skip
+    account = Account(
+        "B2B-1", 1_000, 50, "red", 2, {"red": 1}, "email:h", ["a"], past={20_600: 80, 20_601: 50}
+    )
     decision = OutreachDecision("id", "email:h", "r", 1_000, True, "why", 0, 1, "sms", due_ms=5)
     subject.writer.insert(HEALTH, HEALTH.rows([health]))
     subject.writer.insert(OUTREACH, OUTREACH.rows([decision]))
-    assert subject.stored(HEALTH) == [tuple(getattr(health, c.field) for c in HEALTH.columns)]
+    subject.writer.insert(ACCOUNTS, ACCOUNTS.rows([account]))
+    assert subject.stored(HEALTH) == [
+        (*(getattr(health, c.field) for c in HEALTH.columns[:-1]), {"B2B-1": 7})
+    ]
+    assert subject.stored(ACCOUNTS) == [tuple(getattr(account, c.field) for c in ACCOUNTS.columns)]
     assert subject.stored(OUTREACH) == [tuple(getattr(decision, c.field) for c in OUTREACH.columns)]
 
 

@@ -200,7 +200,7 @@ def customers(truth: Truth, standing: dict[str, CustomerHealth], policy: Policy)
     for name, customer in states.items():
         row = standing.get(name)
         moment, reached = (row.evaluated_ms, row.reached) if row else (0, {})
-        health, _ = evaluate(name, customer, reached, moment, policy)
+        health, *_ = evaluate(name, customer, reached, moment, policy)
         # Since when a rule's conditions hold depends on when they were looked at.
         expected[name] = msgspec.structs.replace(health, holding=row.holding if row else {})
     return compare(

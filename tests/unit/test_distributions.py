@@ -119,7 +119,7 @@ def test_a_sweep_publishes_a_changed_segment_and_counts_customers() -> None:
     def swept(day: int) -> list[CustomerHealth]:
         place = topics.CUSTOMERS.name, 0
         before = broker.ends[place]
-        asyncio.run(sweep(agent, customers, end_of(day)))
+        asyncio.run(sweep(agent, customers, 1, end_of(day)))
         return [
             msgspec.json.decode(each.value or b"", type=CustomerHealth)
             for each in broker.read(place, before)

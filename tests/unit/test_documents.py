@@ -10,6 +10,7 @@ from privacy.stores import STORES
 from schemas.settings import PREFIX, Settings
 from schemas.topics import TOPICS
 from streams import metrics
+from streams.core import account_rules
 from streams.core.breakdown import BREAKDOWNS
 from streams.core.guard import CHECKS
 from streams.core.guards import FAN_OUT, SHARED
@@ -60,6 +61,8 @@ def test_outreach_tells_every_condition_check_and_placeholder() -> None:
     cells = " ".join(row[0] for row in rows("docs/outreach.md", "Condition"))
     conditions = set(re.findall(r"\w+", cells))
     assert conditions == set(CONDITIONS)
+    of_accounts = [row[0] for row in rows("docs/outreach.md", "Account condition")]
+    assert of_accounts == list(account_rules.CONDITIONS)
     text = (ROOT / "docs/outreach.md").read_text(encoding="utf-8")
     checks = text[text.index("## What the guard checks") :].split("\n## ")[0]
     places = [checks.index(f"`{name}`") for name in CHECKS]

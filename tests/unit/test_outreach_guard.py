@@ -354,3 +354,32 @@ def test_a_guard_forgets_everything_in_the_end() -> None:
     assert guard.forget(START + 3 * DAY_MS) == [("customer:A", "d1")]
     for memory in (guard.decided, guard.contacts, guard.accounts, guard.spent):
         assert not memory
+
+
+def test_an_account_s_rule_cools_down_for_the_account_whomever_it_addressed() -> None:
+    of_account = replace(RULES[0], account={"contacts": None}, to=("anyone",))
+    ruleset = RuleSet((of_account, RULES[1]), OPEN)
+    guard = Guard(ruleset)
+    first = decide(guard, request(1, "customer:A", account="B2B"), START)
+    assert first.taken
+    other = decide(guard, request(2, "customer:B", account="B2B"), START + HOUR)
+    assert other.suppressed_by == "cooldown"
+    assert decide(guard, request(3, "customer:C", account="B2C"), START + HOUR).taken
+    # Its log is its memory; a customer's own rules are the customer's.
+    again = Guard(ruleset)
+    again.remember(first)
+    assert decide(again, request(4, "customer:B", account="B2B"), START + 2 * HOUR).detail
+    assert decide(again, request(5, "customer:B", account="B2B", rule="quiet"), START).taken
+    assert decide(again, request(6, "customer:D", account="B2B"), START + 3 * DAY_MS).taken
+
+
+def test_who_was_held_out_starts_the_account_s_cooldown_too() -> None:
+    of_account = replace(RULES[0], account={"contacts": None}, to=("anyone",))
+    limits = replace(OPEN, holdout=0.5, salt="s")
+    guard = Guard(RuleSet((of_account,), limits))
+    held = next(f"customer:{n}" for n in range(99) if held_out(f"customer:{n}", "s", 0.5))
+    assert decide(guard, request(1, held, account="B2B"), START).holdout
+    other = decide(guard, request(2, "customer:other", account="B2B"), START + HOUR)
+    assert other.suppressed_by == "cooldown"
+    guard.forget(START + 40 * DAY_MS)
+    assert guard.turns == {}

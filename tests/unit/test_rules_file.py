@@ -128,6 +128,57 @@ def test_a_fault_is_told_with_line_field_and_fix(
     assert "pydantic" not in str(refused.value)
 
 
+ACCOUNT = """\
+rules:
+  - name: falling
+    when:
+      account_band: [red, amber]
+      account_health_drop: {points: 15, days: 30}
+      contacts: {above: 2}
+      silence: {above: 14}
+    to: [decision_maker, champion, decision_maker]
+    channel: sms
+    ways_out: [refund]
+    template:
+      en: {subject: a, body: b}
+      fa: {subject: a, body: b}
+"""
+
+
+def test_conditions_on_the_account_and_on_the_contact_go_their_ways(tmp_path: Path) -> None:
+    (rule,) = load_rules(written(tmp_path, ACCOUNT)).of_accounts
+    assert rule.account == {
+        "account_band": frozenset({"red", "amber"}),
+        "account_health_drop": Drop(15, 30),
+        "contacts": Range(above=2),
+    }
+    assert rule.when == {"silence": Range(above=14)}
+    assert rule.to == ("decision_maker", "champion")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("[red, amber]", "[rot]", "4: rules[falling].when.account_band[0]: 'rot' is not known; k"),
+        ("points: 15", "points: 0", "5: rules[falling].when.account_health_drop.points: is '0'; "),
+        ("contacts: {above: 2}", "contacts: 2", "6: rules[falling].when.contacts: "),
+        ("to: [decision_maker, champion, decision_maker]", "to: []", "8: rules[falling].to: is em"),
+        ("    to: [decision_maker, champion, decision_maker]\n", "", "2: rules[falling]: to: is m"),
+        (
+            ACCOUNT[ACCOUNT.index("      account_band") : ACCOUNT.index("      silence")],
+            "",
+            "2: rules[falling]: to: goes with a condition on the account only; leave it out",
+        ),
+    ],
+)
+def test_a_fault_of_an_account_rule_is_told(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    assert old in ACCOUNT
+    path = written(tmp_path, ACCOUNT.replace(old, new, 1))
+    with pytest.raises(RulesError) as refused:
+        load_rules(path)
+    assert str(refused.value).splitlines()[0].startswith(f"{path}:{fault}")
+
+
 def test_every_fault_is_told_in_order_of_the_file(tmp_path: Path) -> None:
     text = FILE.replace("sms", "fax").replace("budget: 500", "budget: x").replace("2h", "2")
     with pytest.raises(RulesError) as refused:

@@ -143,7 +143,7 @@ def test_the_row_carries_value_beside_health() -> None:
         step(61, "store:visit", properties='{"role":"user"}'),
     ]
     state.take(PartUpdate("customer:C-1", "customer:C-1", 0, 4, part_of(steps)))
-    row, _ = evaluate("customer:C-1", state, {}, end_of(62), Policy(value=MODEL))
+    row, *_ = evaluate("customer:C-1", state, {}, end_of(62), Policy(value=MODEL))
     assert (row.purchases, row.spend, row.currency) == (3, {"USD": 150_000}, "USD")
     assert (row.segment, row.role, row.gets, row.gives) == (DEVOTEE, "user", 100, 75)
     assert row.clv_minor > 50_000

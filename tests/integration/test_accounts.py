@@ -1,0 +1,137 @@
+"""Accounts on a running stack: as the ledger says, through kill -9, erasure and a rebuild."""
+
+from __future__ import annotations
+
+import json
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.journey import Running, journey, running, until, write_ndjson
+from tests.wire import touchpoint
+
+pytestmark = pytest.mark.integration
+
+COMPANIES, USERS = 12, 4
+ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+RULES = f"""
+guard: {{zone: {ZONE}, language: en}}
+rules:
+  - name: account_red
+    when:
+      account_band: red
+      contacts: {{above: 1}}
+      silence: {{above: 2}}
+    to: [champion, anyone]
+    channel: call_task
+    cooldown: 3d
+    ways_out: [call_back]
+    template:
+      en: {{subject: "{{account}}", body: "{{role}}, {{silence}} days: {{ways_out}}."}}
+      fa: {{subject: "{{account}}", body: "{{role}}: {{ways_out}}."}}
+"""
+SHOWN = ("account", "health", "band", "contacts", "bands", "weakest", "reasons")
+
+
+def company(number: int) -> list[dict[str, Any]]:
+    """A decision maker whom every other company has upset, and others, of whom one is silent."""
+    now = datetime.now(UTC)
+    found = []
+
+    def told(who: str, role: str, hours: float, **deed: Any) -> None:
+        found.append(
+            touchpoint(
+                1_000 * number + len(found),
+                occurred_at=(now - timedelta(hours=hours)).isoformat(),
+                identifiers=[{"kind": "customer", "value": f"{who}-{number}"}],
+                account=f"B2B-{number}",
+                properties={"role": role},
+                **deed,
+            )
+        )
+
+    for n in range(USERS):
+        told(f"user{n}", "user", 30 + n)
+    told("champion", "champion", 100)
+    call = {"channel": "call_center", "type": "call", "wait_seconds": 3_000, "resolved": False}
+    call |= {"transfers": 2, "text": "terrible service, I am very angry, nobody helps"}
+    for hours in (9, 6, 3):
+        told("boss", "decision_maker", hours, **(call if number % 2 else {}))
+    return found
+
+
+def live(stack: Running) -> list[dict[str, Any]]:
+    """Accounts as they were last stored, those that have contacts."""
+    client = stack.clickhouse()
+    try:
+        rows = client.execute(
+            f"SELECT {', '.join(SHOWN)} FROM accounts ORDER BY evaluated_at DESC LIMIT 1 BY account"
+        )
+    finally:
+        client.disconnect()
+    found = [dict(zip(SHOWN, row, strict=True)) for row in rows]
+    return sorted((one for one in found if one["contacts"]), key=lambda one: str(one["account"]))
+
+
+def computed(data: Path) -> list[dict[str, Any]]:
+    """Accounts as they are computed from the stored parts."""
+    found = [{name: one[name] for name in SHOWN} for one in lines(data, "accounts", "--json")]
+    return sorted(found, key=lambda one: str(one["account"]))
+
+
+def lines(data: Path, *arguments: str) -> list[dict[str, Any]]:
+    done = journey(data, *arguments)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def decisions(data: Path) -> set[tuple[str, str, bool, str]]:
+    found = lines(data, "outreach", "list", "--json")
+    return {(one["account"], one["customer"], one["taken"], one["rule"]) for one in found}
+
+
+def test_accounts_are_live_and_right_whatever_happens_to_workers(tmp_path: Path) -> None:
+    data, rules = tmp_path / "data", tmp_path / "rules.yaml"
+    rules.write_text(RULES)
+    touchpoints = [one for number in range(COMPANIES) for one in company(number)]
+    half = len(touchpoints) // 2
+    files = [
+        write_ndjson(tmp_path / f"{n}.ndjson", part)
+        for n, part in enumerate((touchpoints[:half], touchpoints[half:]))
+    ]
+    reached = {
+        (f"B2B-{n}", f"customer:champion-{n}", True, "account_red") for n in range(COMPANIES)
+    }
+    expected = {one for one in reached if int(one[0].partition("-")[2]) % 2}
+    with running(data, "up", rules_file=rules) as stack:
+        assert journey(data, "import", str(files[0])).returncode == 0
+        for part in stack.pids():
+            if part.startswith("worker"):
+                stack.kill(part)
+        assert journey(data, "import", str(files[1]), "--wait").returncode == 0
+        until(lambda: live(stack) == computed(data), "accounts are not as the ledger says")
+        assert [one["contacts"] for one in live(stack)] == [USERS + 2] * COMPANIES
+        until(lambda: decisions(data) == expected, "the champions are not reached")
+        (one, *_) = lines(data, "outreach", "list", "--customer", "customer:champion-1", "--json")
+        assert one["why"].startswith("contacts average")
+        tried = lines(data, "rules", "test", str(rules), "--json")
+        assert {(each["account"], each["customer"]) for each in tried if each["taken"]} == {
+            each[:2] for each in expected
+        }
+        assert journey(data, "erase", "customer:boss-1", "--yes").returncode == 0
+        gone = live(stack)
+        assert gone == computed(data)
+        assert '"customer:boss-1"' not in json.dumps(gone)
+        assert next(one["contacts"] for one in gone if one["account"] == "B2B-1") == USERS + 1
+        assert stack.end(signal.SIGTERM) == 0
+    # The broker has forgotten everything: state is rebuilt from the ledger.
+    with running(data, "up", rules_file=rules) as stack:
+        file = write_ndjson(tmp_path / "again.ndjson", company(COMPANIES))
+        assert journey(data, "import", str(file), "--wait").returncode == 0
+        until(lambda: live(stack) == computed(data), "accounts are not as the ledger says")
+        assert len(live(stack)) == COMPANIES + 1
+        assert decisions(data) == expected
+        assert stack.end(signal.SIGTERM) == 0
