@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 SOURCES = (
     *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "deploy", "commands"),
 )
-FILES = {"streams.policy", "streams.rules"}
+FILES = {"streams.policy", "streams.rules", "streams.yaml_file"}
 WIRING = {
     *("streams.changelog", "streams.delivery", "streams.metrics", "streams.recent"),
     *("streams.security", "streams.store", "streams.transport"),
