@@ -64,6 +64,7 @@ for command in (
     topics.topics,
     operate.worker,
     operate.sink,
+    operate.dispatch,
     operate.rebuild,
     acls.acls,
 ):

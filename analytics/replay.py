@@ -7,7 +7,14 @@ from typing import Final
 
 from clickhouse_driver import Client
 
-from schemas.outcome import Action, JourneyStep, Link, OutreachDecision
+from schemas.outcome import (
+    Action,
+    JourneyStep,
+    Link,
+    OutreachDecision,
+    OutreachOutcome,
+    Status,
+)
 
 _STEPS: Final = """
 SELECT
@@ -47,6 +54,13 @@ SELECT
 FROM outreach FINAL
 WHERE decided_at > fromUnixTimestamp64Milli(toInt64(%(since)s))
 ORDER BY decided_at, decision_id
+"""
+_OUTCOMES: Final = """
+SELECT
+    decision_id, customer, rule, channel, status, toUnixTimestamp64Milli(at), attempts, detail
+FROM outreach_outcomes FINAL
+WHERE at > fromUnixTimestamp64Milli(toInt64(%(since)s))
+ORDER BY at, decision_id
 """
 _BLOCK: Final = {"max_block_size": 65_536}
 
@@ -88,6 +102,13 @@ def decisions(client: Client, since_ms: int) -> Iterator[OutreachDecision]:
     """Decisions on outreach made after a moment, in order of time."""
     for row in client.execute_iter(_DECISIONS, {"since": since_ms}, settings=_BLOCK):
         yield OutreachDecision(*row)
+
+
+def outcomes(client: Client, since_ms: int) -> Iterator[OutreachOutcome]:
+    """What became of decisions after a moment, in order of time."""
+    rows = client.execute_iter(_OUTCOMES, {"since": since_ms}, settings=_BLOCK)
+    for decision_id, customer, rule, channel, status, *rest in rows:
+        yield OutreachOutcome(decision_id, customer, rule, channel, Status(status), *rest)
 
 
 def forget_state(client: Client) -> None:

@@ -74,6 +74,10 @@ PARTS: Final = Topic("parts", key="customer NUL anchor", compacted=True)
 CUSTOMERS: Final = Topic("customers", key="customer", compacted=True)
 REQUESTS: Final = Topic("outreach.requests", key="customer", partitions=1)
 OUTREACH: Final = Topic("outreach", key="customer NUL decision", compacted=True, partitions=1)
+OUTCOMES: Final = Topic(
+    "outreach.outcomes", key="customer NUL decision", compacted=True, partitions=1
+)
+MESSAGES: Final = Topic("outreach.messages", key="customer")
 
 TOPICS: Final = (
     TOUCHPOINTS,
@@ -86,4 +90,6 @@ TOPICS: Final = (
     CUSTOMERS,
     REQUESTS,
     OUTREACH,
+    OUTCOMES,
+    MESSAGES,
 )

@@ -15,6 +15,8 @@ from schemas.outcome import (
     Link,
     Member,
     OutreachDecision,
+    OutreachOutcome,
+    Status,
 )
 from schemas.state import Part, PartUpdate
 
@@ -63,5 +65,6 @@ ONE_OF_EACH: dict[str, msgspec.Struct] = {
     "parts": PartUpdate("cookie:1", "email:h", 1, 1, Part(n=1)),
     "customers": CustomerHealth("email:h", 1, 2, 1, 50, 0, 0, "", "", {}, [], {}),
     "outreach": OutreachDecision("id", "email:h", "r", 1, False, "", 0, 0, "sms"),
+    "outreach.outcomes": OutreachOutcome("id", "email:h", "r", "sms", Status.SENT, 1, 1, "200"),
     "dead-letters": DeadLetter("touchpoints", 0, 0, "oversized", "", "", b"{", _NOW),
 }

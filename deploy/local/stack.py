@@ -73,10 +73,12 @@ class Stack:
         self._report = report
         self._workers = workers
         self._jars = settings.kafka_jars
-        count = workers + 3 + (self._jars is not None)
+        self._dispatches = settings.endpoints_file is not None
+        count = workers + 3 + self._dispatches + (self._jars is not None)
         ports = free_ports(count) if port_base is None else _checked(port_base, count)
         self._broker_port, self._clickhouse_port, self._sink_port, *more = ports
         self._worker_ports, self._controller_port = more[:workers], more[-1]
+        self._dispatch_port = more[workers] if self._dispatches else 0
         self.settings = settings.model_copy(
             update={
                 "data": self._folder,
@@ -248,10 +250,13 @@ class Stack:
         rebuilt = self._rebuild()
         self._report("starting workers", 0, 0)
         names = [f"worker-{n + 1}" for n in range(self._workers)]
-        for name in ("sink", *names):
+        for name in ("sink", *names, *(("dispatch",) if self._dispatches else ())):
             self._launch(name)
         self._record(ready=False)
         self._parts["sink"].wait_until(lambda: "sink ready" in self._parts["sink"].output(), 60)
+        if self._dispatches:
+            told = self._parts["dispatch"]
+            told.wait_until(lambda: "dispatch ready" in told.output(), 60)
         # The group is ready when its members own every partition between them.
         newest = self._parts[names[-1]]
         newest.wait_until(lambda: self._assigned() >= self.settings.partitions, 60)
@@ -295,12 +300,13 @@ class Stack:
         return not any(n for (group, _), n in unread(self.settings).items() if group == SINK)
 
     def metrics(self) -> list[str]:
-        """The metrics pages of workers and sink."""
+        """The metrics pages of workers, sink and dispatcher."""
         return [scrape(port) for port in self._metrics_ports().values()]
 
     def _metrics_ports(self) -> dict[str, int]:
         workers = {f"worker-{n + 1}": port for n, port in enumerate(self._worker_ports)}
-        return {"sink": self._sink_port, **workers}
+        dispatch = {"dispatch": self._dispatch_port} if self._dispatches else {}
+        return {"sink": self._sink_port, **workers, **dispatch}
 
     def _assigned(self) -> int:
         return int(total(self.metrics(), "journey_assigned_partitions", topic=TOUCHPOINTS.name))
@@ -324,6 +330,8 @@ class Stack:
             environ[f"{PREFIX}HEALTH_FILE"] = str(settings.health_file.absolute())
         if settings.rules_file is not None:
             environ[f"{PREFIX}RULES_FILE"] = str(settings.rules_file.absolute())
+        if settings.endpoints_file is not None:
+            environ[f"{PREFIX}ENDPOINTS_FILE"] = str(settings.endpoints_file.absolute())
         if self._jars is not None and name.startswith("worker"):
             environ[f"{PREFIX}STATE"] = str(self._folder / _STATE / name)
         log = self._folder / "logs" / f"{name}.log"
@@ -343,6 +351,8 @@ class Stack:
             return [sys.executable, "-m", module, "--data", data, "--port", port], 0
         if name == "sink":
             return [sys.executable, "-m", "sinks.consumer"], self._sink_port
+        if name == "dispatch":
+            return [sys.executable, "-m", "sinks.outreach"], self._dispatch_port
         return [sys.executable, "-m", "streams.app"], self._worker_ports[int(name[7:]) - 1]
 
     def _record(self, ready: bool) -> None:
@@ -359,6 +369,7 @@ class Stack:
                 "own_contacts": self.settings.own_contacts,
                 "health_file": _path(self.settings.health_file),
                 "rules_file": _path(self.settings.rules_file),
+                "endpoints_file": _path(self.settings.endpoints_file),
             },
             "processes": {name: part.pid for name, part in self._parts.items()},
             "metrics": self._metrics_ports(),
@@ -372,7 +383,7 @@ class Stack:
 
     def _stop_parts(self, seconds: float) -> None:
         workers = [name for name in self._parts if name.startswith("worker")]
-        for name in (*workers, "sink", "clickhouse", "broker"):
+        for name in (*workers, "dispatch", "sink", "clickhouse", "broker"):
             part = self._parts.pop(name, None)
             if part is not None:
                 part.stop(seconds)

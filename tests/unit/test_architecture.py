@@ -41,6 +41,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         *VITALS,
         "sinks",
     },
+    "sinks.dispatch": {
+        *("schemas", "streams.core", "streams.changelog", "streams.delivery"),
+        *("streams.outage", "streams.retry", "streams.yaml_file", "sinks.dispatch"),
+    },
+    "sinks.outreach": {
+        *("schemas", "streams.core", "streams.cluster", "streams.delivery", "streams.metrics"),
+        *("streams.security", *VITALS, "sinks.dispatch"),
+    },
     "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
     "privacy": {
         *("schemas", "streams.core", "streams.cluster", "producers", "analytics", "privacy"),
