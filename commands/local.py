@@ -18,7 +18,7 @@ from commands.render import show_demo
 from commands.shell import Refused, Shell, bar, err, out, print_json, verb
 from deploy.local import demo as demonstration
 from deploy.local.stack import Stack
-from schemas.settings import KEY_FILE
+from schemas.settings import KEY_FILE, Settings
 
 _INTERRUPTED = 130  # as shells report SIGINT
 _port_base = click.option("--port-base", type=int, help="First of the ports; else free ones.")
@@ -39,7 +39,7 @@ def up(shell: Shell, port_base: int | None, workers: int, fresh: bool, rebuild: 
     Starting again on the same data goes on. The embedded broker forgets, so state is rebuilt from
     the ledger; Apache Kafka, which JOURNEY_KAFKA_JARS puts in its place, has kept it.
     """
-    with _running(shell, None, port_base, workers, fresh, rebuild) as stack:
+    with _running(shell.settings(), port_base, workers, fresh, rebuild) as stack:
         settings = stack.settings
         out.print(f"Kafka       {settings.kafka}")
         out.print(f"ClickHouse  {settings.clickhouse.get_secret_value()}")
@@ -78,7 +78,9 @@ def demo(
     """
     folder = _own_folder(shell.data or shell.settings().data / "demo")
     outcome: demonstration.Outcome | None = None
-    with _running(shell, folder, port_base, workers, fresh=True) as stack:
+    # Simulated customers are nobody to call.
+    settings = shell.settings(folder).model_copy(update={"endpoints_file": None})
+    with _running(settings, port_base, workers, fresh=True) as stack:
         with bar() as progress:
             sent = progress.add_task("sent", total=touchpoints)
             stored = progress.add_task("stored", total=touchpoints)
@@ -124,19 +126,14 @@ def _go_on(stack: Stack, customers: int, seed: int, as_json: bool) -> None:
 
 @contextmanager
 def _running(
-    shell: Shell,
-    data: Path | None,
-    port_base: int | None,
-    workers: int,
-    fresh: bool,
-    rebuild: bool = False,
+    settings: Settings, port_base: int | None, workers: int, fresh: bool, rebuild: bool = False
 ) -> Iterator[Stack]:
     """A stack from start to stop, which SIGTERM ends as Ctrl-C does."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     with bar() as progress:
         task = progress.add_task("starting", total=None)
-        stack = Stack(shell.settings(data), workers, port_base, _reporter(progress, task))
+        stack = Stack(settings, workers, port_base, _reporter(progress, task))
         try:
             stack.start(fresh, rebuild)
         except KeyboardInterrupt:

@@ -15,6 +15,7 @@ import msgspec
 from schemas.outcome import OutreachDecision
 
 _RIGHT_TO_LEFT: Final = frozenset({"fa"})
+_SEVEN_BITS: Final = SMTP.clone(cte_type="7bit")  # any server takes it, with 8BITMIME or without
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -52,7 +53,7 @@ def email(decision: OutreachDecision, sender: Address, to: str, now_ms: int) -> 
 
     As text and as HTML, which alone can say that it is written from right to left.
     """
-    mail = EmailMessage(policy=SMTP)
+    mail = EmailMessage(policy=_SEVEN_BITS)
     local, _, domain = to.rpartition("@")
     mail["Message-ID"] = f"<{decision.decision_id}@{sender.domain}>"
     mail["Date"] = format_datetime(datetime.fromtimestamp(now_ms / 1000, UTC))
