@@ -82,21 +82,21 @@ class MailSender:
     def _converse(self, smtp: smtplib.SMTP, decision: OutreachDecision, to: str) -> Verdict:
         sender = self._endpoint.sender
         mail = email(decision, sender, to, time.time_ns() // 1_000_000)
-        content = _DOT.sub(b"..", mail.as_bytes())
+        content = _DOT.sub(b"..", mail.as_bytes())  # RFC 5321, 4.5.2; it ends with a line break
         try:
             code, _ = smtp.mail(sender.addr_spec)
             if code != 250:  # the server would not have us, whoever the recipient is
-                return Verdict(Status.WAITING, f"{code} to MAIL FROM", healthy=False)
+                return Verdict(Status.WAITING, f"{code} to MAIL", healthy=False)
             code, _ = smtp.rcpt(to)
             if code not in {250, 251}:
-                return of_smtp(code, "RCPT TO")
+                return of_smtp(code, "RCPT")
             code, _ = smtp.docmd("DATA")
             if code != _OFFERED:
                 return of_smtp(code, "DATA")
         except (smtplib.SMTPException, OSError) as error:
             return Verdict(Status.WAITING, _told(error), healthy=False)
         try:
-            smtp.send(content + (b"" if content.endswith(b"\r\n") else b"\r\n") + b".\r\n")
+            smtp.send(content + b".\r\n")
             code, _ = smtp.getreply()
         except (smtplib.SMTPException, OSError) as error:
             # The message may be on its way: RFC 5321, 4.5.3.2.6 has it that both may happen.

@@ -61,8 +61,6 @@ def email(decision: OutreachDecision, sender: Address, to: str, now_ms: int) -> 
     mail["To"] = Address(username=local, domain=domain)
     mail["Subject"] = " ".join(decision.subject.split())
     mail["Auto-Submitted"] = "auto-generated"
-    if decision.language:
-        mail["Content-Language"] = decision.language
     mail.set_content(decision.body)
     lines = "<br>\n".join(escape(decision.body).splitlines())
     mail.add_alternative(
@@ -70,6 +68,8 @@ def email(decision: OutreachDecision, sender: Address, to: str, now_ms: int) -> 
         f'<meta charset="utf-8">\n<body><p>{lines}</p></body></html>\n',
         subtype="html",
     )
+    if decision.language:  # last, or it would go to the first part
+        mail["Content-Language"] = decision.language
     return mail
 
 

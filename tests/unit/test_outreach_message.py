@@ -38,6 +38,8 @@ SENDER = Address("خدمات مشتریان", "care", "example.com")
 def parsed(decision: OutreachDecision) -> EmailMessage:
     sent = email(decision, SENDER, "reza@example.org", 1_795_348_900_000).as_bytes()
     assert sent.isascii(), "so that any server takes it"
+    assert sent.endswith(b"\r\n")
+    assert b"\n" not in sent.replace(b"\r\n", b"")
     found: Any = message_from_bytes(sent, policy=SMTP)
     return found
 

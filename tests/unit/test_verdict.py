@@ -64,5 +64,5 @@ def test_retry_after_in_seconds_or_as_a_date(header: str | None, seconds: float)
 
 
 def test_smtp_replies_of_4xx_are_tried_again_and_5xx_are_final() -> None:
-    assert of_smtp(450, "RCPT TO") == Verdict(Status.WAITING, "450 to RCPT TO")
-    assert of_smtp(550, "RCPT TO") == Verdict(Status.REFUSED, "550 to RCPT TO")
+    assert of_smtp(450, "RCPT") == Verdict(Status.WAITING, "450 to RCPT")
+    assert of_smtp(550, "RCPT") == Verdict(Status.REFUSED, "550 to RCPT")
