@@ -117,6 +117,7 @@ _USERS = {
     "journey-producer": "producer",
     "journey-worker": "worker",
     "journey-sink": "sink",
+    "journey-dispatch": "dispatch",
     "journey-admin": "operator",
 }
 
