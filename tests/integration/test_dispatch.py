@@ -413,80 +413,62 @@ def test_an_endpoint_that_was_away_gets_all_of_it_once_it_is_back(
         assert dispatch.stop() == 0
 
 
-def test_killed_in_the_middle_it_sends_again_only_what_was_under_way(
-    dispatch: Dispatch, endpoint: Endpoint
-) -> None:
-    endpoint.answer = lambda _: Answer(delay=0.02)
-    wanted, at_once, kills = 1_200, 8, 3
-    made = dispatch.decide(wanted, "call_task")
-    file = webhook("call_task", endpoint, concurrency=at_once)
-    dispatch.start(file)
-    for n in range(1, kills + 1):
-        until(lambda n=n: len(endpoint.received) > n * wanted // 5, dispatch.log)  # type: ignore[misc]
-        dispatch.kill()
-        dispatch.start(file)
-    dispatch.await_outcomes(made, Status.SENT)
-    times = endpoint.times("/call_task")
-    assert set(times) == {one.decision_id for one in made}
-    assert sum(times.values()) - wanted <= kills * at_once
-    assert max(times.values()) <= 2
-    assert dispatch.stop() == 0
-    dispatch.start(file)
-    until(lambda: committed(dispatch.settings, DISPATCH, topics.OUTREACH.name)[0] == wanted)
-    until(lambda: (probe(dispatch.port, "/ready") or {}).get("ready"))
-    assert endpoint.times("/call_task") == times, "what is done is sent again"
-
-
-def test_a_mail_that_may_have_gone_out_is_not_sent_again(
-    dispatch: Dispatch, endpoint: Endpoint, tmp_path: Path
-) -> None:
-    mailbox = Mailbox()
-    mailbox.seconds, mailbox.unknown = 20.0, {"gone@example.org"}
-    unknown = "customer:c1"
-    endpoint.answer = lambda one: Answer(
-        body={"email": "gone@example.org" if one.data["customer"] == unknown else ADDRESS}
-    )
-    with mail_server(mailbox, tmp_path) as (port, ca):
-        file = webhook("address", endpoint) + mail_endpoint(port, ca, concurrency=1)
-        (cut_off,) = dispatch.decide(1, "email")
-        dispatch.start(file)
-        until(lambda: mailbox.mails, dispatch.log)
-        dispatch.kill()
-        mailbox.seconds = 0.0
-        (refused,) = dispatch.decide(1, "email")
-        (after,) = dispatch.decide(1, "email")
-        dispatch.start(file)
-        dispatch.await_outcomes([after], Status.SENT)
-        dispatch.await_outcomes([cut_off], Status.UNKNOWN)
-        dispatch.await_outcomes([refused], Status.REFUSED)
-        assert dispatch.outcomes()[refused.decision_id].detail == "550 to RCPT"
-    ids = [mail["Message-ID"] for mail in mailbox.mails]
-    assert ids == [f"<{one.decision_id}@example.com>" for one in (cut_off, after)]
-
-
-def test_a_second_dispatcher_stands_by_and_takes_over(
+def test_killed_in_the_middle_another_sends_again_only_what_was_under_way(
     dispatch: Dispatch, endpoint: Endpoint, tmp_path: Path, broker_port: int
 ) -> None:
-    file = webhook("call_task", endpoint)
-    dispatch.start(file)
-    made = dispatch.decide(100, "call_task")
-    dispatch.await_outcomes(made, Status.SENT)
+    """What was under way comes again under its key; a mail, which has none, does not."""
+    mailbox = Mailbox()
+    mailbox.seconds, mailbox.unknown = 60.0, {"gone@example.org"}
+    gone = "customer:c2"
+    endpoint.answer = lambda one: (
+        Answer(delay=0.02)
+        if one.path == "/call_task"
+        else Answer(body={"email": "gone@example.org" if one.data["customer"] == gone else ADDRESS})
+    )
+    half, at_once, kills = 700, 8, 2
     (tmp_path / "other").mkdir()
     other = Dispatch(tmp_path / "other", broker_port)
-    try:
-        other.start(file)
-        until(lambda: "dispatch ready" in other.log())
-        made += dispatch.decide(100, "call_task")
-        dispatch.await_outcomes(made, Status.SENT)
-        dispatch.kill()
-        late = dispatch.decide(100, "call_task")
-        dispatch.await_outcomes(late, Status.SENT)
-        dispatch.start(file)
-        made += late + dispatch.decide(100, "call_task")
-        dispatch.await_outcomes(made, Status.SENT)
-    finally:
-        other.stop()
-    assert endpoint.times("/call_task") == {one.decision_id: 1 for one in made}
+    with mail_server(mailbox, tmp_path) as (port, ca):
+        file = (
+            webhook("call_task", endpoint, concurrency=at_once)
+            + webhook("address", endpoint)
+            + mail_endpoint(port, ca, concurrency=1)
+        )
+        try:
+            dispatch.start(file)
+            until(lambda: "dispatch ready" in dispatch.log())
+            other.start(file)
+            (cut_off, after, refused) = dispatch.decide(3, "email")
+            made = dispatch.decide(half, "call_task")
+            until(lambda: len(endpoint.got("/call_task")) > half // 2, dispatch.log)
+            until(lambda: mailbox.mails)
+            both = [dispatch, other]
+            both.sort(key=lambda one: one.metric("journey_endpoint_attempts_total") == 0)
+            at_work, stands_by = both
+            at_work.kill()
+            mailbox.seconds = 0.0
+            made += dispatch.decide(half, "call_task")
+            until(lambda: len(endpoint.got("/call_task")) > half + half // 2, stands_by.log)
+            until(lambda: dispatch.status(after) is Status.SENT)
+            stands_by.kill()
+            at_work.start(file)
+            dispatch.await_outcomes([after, *made], Status.SENT)
+            dispatch.await_outcomes([cut_off], Status.UNKNOWN)
+            dispatch.await_outcomes([refused], Status.REFUSED)
+            assert dispatch.outcomes()[refused.decision_id].detail == "550 to RCPT"
+            assert at_work.stop() == 0
+            times = endpoint.times("/call_task")
+            assert set(times) == {one.decision_id for one in made}
+            assert sum(times.values()) - len(made) <= kills * at_once
+            ids = [mail["Message-ID"] for mail in mailbox.mails]
+            assert ids == [f"<{one.decision_id}@example.com>" for one in (cut_off, after)]
+            at_work.start(file)
+            until(lambda: (probe(at_work.port, "/ready") or {}).get("ready"))
+            end = len(made) + 3
+            until(lambda: committed(dispatch.settings, DISPATCH, topics.OUTREACH.name)[0] == end)
+            assert endpoint.times("/call_task") == times, "what is done is sent again"
+        finally:
+            other.stop()
 
 
 def test_without_a_file_or_with_a_wrong_one_it_says_so(dispatch: Dispatch) -> None:
