@@ -65,6 +65,7 @@ for command in (
     operate.worker,
     operate.sink,
     operate.receive,
+    operate.dispatch,
     operate.rebuild,
     acls.acls,
 ):

@@ -18,11 +18,14 @@ from streams.core.stitch import assess
 
 _LOG: Final = """
 SELECT
-    toUnixTimestamp64Milli(decided_at), customer, rule, channel, taken, suppressed_by, detail, why,
+    toUnixTimestamp64Milli(decided_at), customer, decided.rule, decided.channel, taken,
+    suppressed_by, decided.detail, why,
     health, distress, account, language, subject, body, ways_out, holdout,
-    toUnixTimestamp64Milli(due_at), decision_id
-FROM outreach FINAL
-WHERE (%(all)s OR customer IN %(names)s) AND (%(rule)s = '' OR rule = %(rule)s)
+    toUnixTimestamp64Milli(due_at), decision_id, status, ended.attempts, ended.detail,
+    toUnixTimestamp64Milli(at)
+FROM outreach AS decided FINAL
+LEFT JOIN (SELECT * FROM outreach_outcomes FINAL) AS ended USING (customer, decision_id)
+WHERE (%(all)s OR customer IN %(names)s) AND (%(rule)s = '' OR decided.rule = %(rule)s)
 ORDER BY decided_at DESC, decision_id
 LIMIT %(newest)s
 """
@@ -65,6 +68,10 @@ class Logged(NamedTuple):
     holdout: bool
     due_ms: int
     decision_id: str
+    outcome: str  # a `schemas.outcome.Status`; empty where no dispatcher has seen it
+    attempts: int
+    outcome_detail: str
+    outcome_ms: int
 
 
 class First(NamedTuple):

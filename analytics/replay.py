@@ -7,7 +7,14 @@ from typing import Final
 
 from clickhouse_driver import Client
 
-from schemas.outcome import Action, JourneyStep, Link, OutreachDecision
+from schemas.outcome import (
+    Action,
+    JourneyStep,
+    Link,
+    OutreachDecision,
+    OutreachOutcome,
+    Status,
+)
 
 _STEPS: Final = """
 SELECT
@@ -60,6 +67,13 @@ FROM (
 )
 GROUP BY account, if(day <= %(since)s, 0, day)
 """
+_OUTCOMES: Final = """
+SELECT
+    decision_id, customer, rule, channel, status, toUnixTimestamp64Milli(at), attempts, detail
+FROM outreach_outcomes FINAL
+WHERE at > fromUnixTimestamp64Milli(toInt64(%(since)s))
+ORDER BY at, decision_id
+"""
 _BLOCK: Final = {"max_block_size": 65_536}
 
 
@@ -111,6 +125,13 @@ def account_pasts(client: Client, since: int) -> dict[str, dict[int, int]]:
     for account, day, health in client.execute_iter(_PASTS, {"since": since}, settings=_BLOCK):
         pasts.setdefault(account, {})[day] = health
     return pasts
+
+
+def outcomes(client: Client, since_ms: int) -> Iterator[OutreachOutcome]:
+    """What became of decisions after a moment, in order of time."""
+    rows = client.execute_iter(_OUTCOMES, {"since": since_ms}, settings=_BLOCK)
+    for decision_id, customer, rule, channel, status, *rest in rows:
+        yield OutreachOutcome(decision_id, customer, rule, channel, Status(status), *rest)
 
 
 def forget_state(client: Client) -> None:

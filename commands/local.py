@@ -18,7 +18,7 @@ from commands.render import show_demo
 from commands.shell import Refused, Shell, bar, err, out, print_json, verb
 from deploy.local import demo as demonstration
 from deploy.local.stack import Stack
-from schemas.settings import KEY_FILE
+from schemas.settings import KEY_FILE, Settings
 
 _INTERRUPTED = 130  # as shells report SIGINT
 _port_base = click.option("--port-base", type=int, help="First of the ports; else free ones.")
@@ -42,7 +42,7 @@ def up(
     Starting again on the same data goes on. The embedded broker forgets, so state is rebuilt from
     the ledger; Apache Kafka, which JOURNEY_KAFKA_JARS puts in its place, has kept it.
     """
-    with _running(shell, None, port_base, workers, fresh, rebuild, observe) as stack:
+    with _running(shell.settings(), port_base, workers, fresh, rebuild, observe) as stack:
         settings = stack.settings
         listening = {
             "kafka": settings.kafka,
@@ -86,7 +86,9 @@ def demo(
     """
     folder = _own_folder(shell.data or shell.settings().data / "demo")
     outcome: demonstration.Outcome | None = None
-    with _running(shell, folder, port_base, workers, fresh=True) as stack:
+    # Simulated customers are nobody to call.
+    settings = shell.settings(folder).model_copy(update={"endpoints_file": None})
+    with _running(settings, port_base, workers, fresh=True) as stack:
         with bar() as progress:
             sent = progress.add_task("sent", total=touchpoints)
             stored = progress.add_task("stored", total=touchpoints)
@@ -132,8 +134,7 @@ def _go_on(stack: Stack, customers: int, seed: int, as_json: bool) -> None:
 
 @contextmanager
 def _running(
-    shell: Shell,
-    data: Path | None,
+    settings: Settings,
     port_base: int | None,
     workers: int,
     fresh: bool,
@@ -145,7 +146,7 @@ def _running(
         signal.signal(number, _interrupt)
     with bar() as progress:
         task = progress.add_task("starting", total=None)
-        stack = Stack(shell.settings(data), workers, port_base, _reporter(progress, task), observe)
+        stack = Stack(settings, workers, port_base, _reporter(progress, task), observe)
         try:
             stack.start(fresh, rebuild)
         except KeyboardInterrupt:

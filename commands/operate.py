@@ -1,4 +1,4 @@
-"""`journey setup`, `worker`, `sink`, `receive`, `rebuild`: the parts on one's own servers."""
+"""`journey setup`, `worker`, `sink`, `dispatch`, `receive`, `rebuild`: what servers run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import click
 
 import alerts.receiver
 import sinks.consumer
+import sinks.outreach
 import streams.app
 from commands.shell import Refused, Shell, bar, ledger, out, verb
 from deploy.local.restore import ledger_size, restore
 from sinks.clickhouse import prepare
+from sinks.dispatch.endpoints import load_endpoints
 from streams.cluster import declare, is_empty
 
 
@@ -36,6 +38,18 @@ def worker(_shell: Shell) -> None:
 def sink(_shell: Shell) -> None:
     """Run a sink: topics to ClickHouse."""
     raise SystemExit(sinks.consumer.main())
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Read the endpoints file and end.")
+@verb
+def dispatch(shell: Shell, check: bool) -> None:
+    """Run a dispatcher: what the guard has taken, to the endpoints of JOURNEY_ENDPOINTS_FILE."""
+    if check:
+        found = load_endpoints(sinks.outreach.endpoints_file(shell.settings()))
+        out.print(f"channels: {', '.join(sorted(found.model_fields_set))}", highlight=False)
+        return
+    raise SystemExit(sinks.outreach.main())
 
 
 @click.command()

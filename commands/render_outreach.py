@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from analytics.outreach import Logged
-from schemas.outcome import OutreachDecision
+from schemas.outcome import OutreachDecision, Status
 from streams.core.effect import CONFIDENCE, SMALL, Effect, Group, Interval
 from streams.core.guard import CHECKS
 
@@ -20,7 +20,7 @@ from streams.core.guard import CHECKS
 def show_log(out: Console, found: Sequence[Logged] | Sequence[OutreachDecision]) -> None:
     """Decisions, a line each."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ("At", "Customer", "Rule", "Channel", "Decision", "Why"):
+    for name in ("At", "Customer", "Rule", "Channel", "Decision", "Outcome", "Why"):
         table.add_column(name)
     for one in found:
         table.add_row(
@@ -29,6 +29,7 @@ def show_log(out: Console, found: Sequence[Logged] | Sequence[OutreachDecision])
             one.rule,
             one.channel,
             "[green]taken[/green]" if one.taken else escape(f"{one.suppressed_by}: {one.detail}"),
+            escape(_outcome(one)),
             escape(one.why),
         )
     out.print(table)
@@ -91,6 +92,16 @@ def _verdict(name: str, found: Interval, unit: str, more_is_better: bool) -> str
     if not found.excludes_zero:
         return told + "no difference shown"
     return told + ("better" if (found.estimate > 0) == more_is_better else "worse")
+
+
+def _outcome(one: Logged | OutreachDecision) -> str:
+    """What became of a decision, with why and the attempts where there is more to say."""
+    if isinstance(one, OutreachDecision) or not one.outcome:
+        return ""
+    more = [one.outcome_detail] if one.outcome_detail and one.outcome != Status.SENT else []
+    if one.attempts > 1:
+        more.append(f"{one.attempts} attempts")
+    return f"{one.outcome} ({', '.join(more)})" if more else one.outcome
 
 
 def _moment(at_ms: int) -> str:

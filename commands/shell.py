@@ -27,6 +27,7 @@ from producers.mapping import MappingError
 from producers.publisher import PublishError
 from schemas.settings import Settings, SettingsError, load
 from sinks.clickhouse import connect
+from sinks.dispatch.endpoints import EndpointsError
 from sinks.migrate import MigrationError
 from sinks.refusals import explain, is_silent
 from sinks.writer import WriterError
@@ -43,6 +44,7 @@ _OURS: Final = (
     AclsRefused,
     BadStep,
     BrokerUnavailable,
+    EndpointsError,
     ErasureError,
     GroupInUse,
     MappingError,

@@ -29,6 +29,7 @@ class Store:
 LEDGER: Final = Store("touchpoints", "anchor IN %(anchors)s")
 # Derived from the ledger first: whatever is left of the person is found by the last of them.
 STORES: Final = (
+    Store("outreach_outcomes", "customer IN %(anchors)s"),
     Store("outreach", "customer IN %(anchors)s"),
     Store("dead_letter_replays", "id IN %(letters)s"),
     Store("dead_letters", "id IN %(letters)s"),

@@ -280,3 +280,50 @@ class OutreachDecision(msgspec.Struct, frozen=True, gc=False, omit_defaults=True
     def key(self) -> str:
         """Kafka key: a decision is one record."""
         return f"{self.customer}\0{self.decision_id}"
+
+
+class Status(StrEnum):
+    """What became of a decision that was taken, or how far it is."""
+
+    SENDING = "sending"  # an attempt is under way, or was cut off
+    WAITING = "waiting"  # an attempt failed, and another follows
+    SENT = "sent"  # the endpoint has taken it
+    REFUSED = "refused"  # the endpoint will never take it
+    EXPIRED = "expired"
+    NO_ENDPOINT = "no_endpoint"  # its channel has none
+    NO_ADDRESS = "no_address"  # the company knows no e-mail or phone of the customer
+    UNKNOWN = "unknown"  # may have been sent; trying again might tell the customer twice
+
+
+UNFINISHED: Final = frozenset({Status.SENDING, Status.WAITING})
+_FINAL: Final = 1 << 31
+
+
+class OutreachOutcome(msgspec.Struct, frozen=True, gc=False):
+    """How far a decision has come, or what became of it; of several the highest `version` holds.
+
+    `detail` says why in words of our own, such as a status code: never what an endpoint wrote.
+    """
+
+    decision_id: str
+    customer: str
+    rule: str
+    channel: str
+    status: Status
+    at_ms: int
+    attempts: int = 0  # begun, the present one included
+    detail: str = ""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing follows."""
+        return self.status not in UNFINISHED
+
+    @property
+    def version(self) -> int:
+        """Grows with every step, so records in any order leave the last; what is final wins."""
+        return _FINAL * self.final + 2 * self.attempts + (self.status is not Status.SENDING)
+
+    def key(self) -> str:
+        """Kafka key: that of the decision."""
+        return f"{self.customer}\0{self.decision_id}"

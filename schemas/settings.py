@@ -85,6 +85,9 @@ class Settings(BaseModel):
     rules_file: Path | None = Field(
         None, description="Rules of outreach and their guard, in YAML; see docs/outreach.md."
     )
+    endpoints_file: Path | None = Field(
+        None, description="Where outreach is sent, in YAML; see docs/dispatch.md."
+    )
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = Field(
         9464, description="Port of a process's /metrics, /live and /ready; 0 picks a free one."
     )
@@ -171,6 +174,14 @@ def load(environ: Mapping[str, str] = os.environ, data: Path | None = None) -> S
     _check_kafka(settings)
     _check_clickhouse(settings)
     return settings
+
+
+def secret(name: str, environ: Mapping[str, str] = os.environ) -> SecretStr:
+    """A secret that a file names by its environment variable; SettingsError where it is not set."""
+    value = environ.get(name, "").strip()
+    if not value:
+        raise SettingsError(f"the environment variable {name} is not set: put the secret into it")
+    return SecretStr(value)
 
 
 def _check_clickhouse(settings: Settings) -> None:

@@ -34,6 +34,7 @@ STAGES: Final[dict[str, dict[str, str]]] = {
         "cancelled": "leaving",
     },
     "chat": {"message": "support", "closed": "support"},
+    "outreach": {},
 }
 
 

@@ -76,6 +76,10 @@ CONTACTS: Final = Topic("accounts.contacts", key="account NUL customer", compact
 ACCOUNTS: Final = Topic("accounts", key="account", compacted=True)
 REQUESTS: Final = Topic("outreach.requests", key="customer", partitions=1)
 OUTREACH: Final = Topic("outreach", key="customer NUL decision", compacted=True, partitions=1)
+OUTCOMES: Final = Topic(
+    "outreach.outcomes", key="customer NUL decision", compacted=True, partitions=1
+)
+MESSAGES: Final = Topic("outreach.messages", key="customer")
 
 TOPICS: Final = (
     TOUCHPOINTS,
@@ -90,4 +94,6 @@ TOPICS: Final = (
     ACCOUNTS,
     REQUESTS,
     OUTREACH,
+    OUTCOMES,
+    MESSAGES,
 )

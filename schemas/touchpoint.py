@@ -166,6 +166,15 @@ class ChatTouchpoint(_Base):
     resolved: bool | None = None
 
 
+class OutreachTouchpoint(_Base):
+    """What we sent a customer: by our dispatcher, or by whoever knows what came of it."""
+
+    channel: Literal["outreach"]
+    rule: Short | None = None
+    by: Short | None = None  # webhook, e-mail, … as rules name channels
+    decision: Short | None = None
+
+
 Touchpoint = Annotated[
     WebTouchpoint
     | AppTouchpoint
@@ -174,12 +183,16 @@ Touchpoint = Annotated[
     | SurveyTouchpoint
     | StoreTouchpoint
     | OrderTouchpoint
-    | ChatTouchpoint,
+    | ChatTouchpoint
+    | OutreachTouchpoint,
     Field(discriminator="channel"),
 ]
 TOUCHPOINT: Final[TypeAdapter[Touchpoint]] = TypeAdapter(Touchpoint)
 
-CHANNELS: Final = ("web", "app", "packaging", "call_center", "survey", "store", "order", "chat")
+CHANNELS: Final = (
+    *("web", "app", "packaging", "call_center", "survey", "store", "order", "chat"),
+    "outreach",
+)
 # Inclusive (low, high) of each survey: NPS (Reichheld 2003), CSAT, CES 2.0 (CEB 2013).
 SURVEY_SCALES: Final = {"nps": (0, 10), "csat": (1, 5), "ces": (1, 7)}
 _COMMON: Final = frozenset(_Base.model_fields) | {"channel"}
@@ -193,6 +206,7 @@ CHANNEL_FIELDS: Final[dict[str, tuple[str, ...]]] = {
     "store": tuple(n for n in StoreTouchpoint.model_fields if n not in _COMMON),
     "order": tuple(n for n in OrderTouchpoint.model_fields if n not in _COMMON),
     "chat": tuple(n for n in ChatTouchpoint.model_fields if n not in _COMMON),
+    "outreach": tuple(n for n in OutreachTouchpoint.model_fields if n not in _COMMON),
 }
 
 

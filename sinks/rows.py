@@ -19,6 +19,7 @@ from schemas.outcome import (
     Link,
     Member,
     OutreachDecision,
+    OutreachOutcome,
 )
 
 _TIME: Final = "DateTime64(3, 'UTC')"  # written as epoch milliseconds
@@ -207,6 +208,16 @@ OUTREACH: Final = Table(
         ),
     ),
 )
+OUTCOMES: Final = Table(
+    "outreach_outcomes",
+    OutreachOutcome,
+    (
+        *_same(("customer", "String"), ("decision_id", "String"), ("rule", _WORD)),
+        *_same(("channel", _WORD), ("status", _WORD)),
+        Column("at", _TIME, "at_ms"),
+        *_same(("attempts", "UInt32"), ("detail", "String"), ("version", "UInt32")),
+    ),
+)
 DEAD_LETTERS: Final = Table(
     "dead_letters",
     DeadLetter,
@@ -228,6 +239,7 @@ TOPIC_TABLES: Final[dict[str, Table]] = {
     topics.CUSTOMERS.name: HEALTH,
     topics.ACCOUNTS.name: ACCOUNTS,
     topics.OUTREACH.name: OUTREACH,
+    topics.OUTCOMES.name: OUTCOMES,
     topics.DEAD_LETTERS.name: DEAD_LETTERS,
 }
 TABLES: Final = tuple(TOPIC_TABLES.values())

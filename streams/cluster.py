@@ -37,6 +37,7 @@ _BOOTSTRAP_MS: Final = 5_000
 _TOMBSTONES: Final = "delete.retention.ms"
 _TOMBSTONES_DEFAULT: Final = {"value": "86400000"}  # Kafka's
 SINK: Final = "journey-sink"
+DISPATCH: Final = "journey-dispatch"  # only where outreach has endpoints, so nobody waits for it
 # consumer group -> topics it reads, in order of flow
 READERS: Final = {
     WORKERS: (
@@ -55,6 +56,7 @@ READERS: Final = {
         topics.CUSTOMERS,
         topics.ACCOUNTS,
         topics.OUTREACH,
+        topics.OUTCOMES,
         topics.DEAD_LETTERS,
     ),
 }

@@ -24,6 +24,8 @@ _LATENCY: Final = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8),
     *(1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0),
 )
+# Outreach may wait for an endpoint until it expires.
+_DISPATCH: Final = (*(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0), *(60.0, 300.0, 1800.0, 7200.0))
 
 
 class BulkHistogram(Collector):
@@ -198,6 +200,26 @@ OUTREACH_SUPPRESSED: Final = Counter(
 OUTREACH_SECONDS: Final = Histogram(
     "journey_outreach_seconds", "Touchpoint received to outreach decided.", buckets=_LATENCY
 )
+# What became of decisions that were taken, by channel and final status
+OUTREACH_OUTCOMES: Final = Counter(
+    "journey_outreach_outcomes_total", "Outreach ended.", ["channel", "status"]
+)
+# From the decision to the endpoint having taken it
+OUTREACH_SENT_SECONDS: Final = Histogram(
+    "journey_outreach_sent_seconds", "Outreach decided to sent.", ["channel"], buckets=_DISPATCH
+)
+# Attempts at an endpoint, by what came of them: sent, refused, or waiting for another
+ATTEMPTS: Final = Counter(
+    "journey_endpoint_attempts_total", "Attempts at an endpoint.", ["endpoint", "status"]
+)
+# Time of one attempt
+ATTEMPT_SECONDS: Final = Histogram(
+    "journey_endpoint_seconds", "Time of an attempt.", ["endpoint"], buckets=_LATENCY
+)
+# Decisions in memory that wait for an endpoint; what is beyond is lag of the topic
+ENDPOINT_BACKLOG: Final = Gauge("journey_endpoint_backlog", "Decisions waiting.", ["endpoint"])
+# Circuit breaker of an endpoint: 0 closed, 1 half-open, 2 open
+ENDPOINT_BREAKER: Final = Gauge("journey_endpoint_breaker", "Circuit breaker.", ["endpoint"])
 # From the broker taking a touchpoint to its customer's health being published
 HEALTH_SECONDS: Final = Histogram(
     "journey_health_seconds", "Touchpoint received to health published.", buckets=_LATENCY

@@ -17,7 +17,15 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 
 from schemas import topics
-from schemas.outcome import Contact, JourneyStep, Link, Member, OutreachDecision, contact_key
+from schemas.outcome import (
+    Contact,
+    JourneyStep,
+    Link,
+    Member,
+    OutreachDecision,
+    OutreachOutcome,
+    contact_key,
+)
 from schemas.settings import Settings
 from schemas.state import AnchorState, PartUpdate
 from streams.cluster import WORKERS, commit
@@ -61,15 +69,16 @@ async def rebuild(
     reached: Mapping[str, Mapping[str, int]],
     decisions: Iterable[OutreachDecision],
     pasts: Mapping[str, Mapping[int, int]],
+    outcomes: Iterable[OutreachOutcome],
     now_ms: int,
     progress: Callable[[int], None],
 ) -> int:
     """Write the state of a ledger to empty topics; touchpoints counted.
 
     `ledger` comes grouped by anchor; `reached` is what outreach did: identifier -> rule -> epoch
-    ms. `decisions` are what the guard has to remember, in order of time; `pasts` is what the rules
-    of accounts do: account -> day -> health. No worker may run. `progress` is told how many
-    touchpoints are done.
+    ms. `decisions` are what the guard has to remember, in order of time, and `outcomes` what
+    became of them; `pasts` is what the rules of accounts do: account -> day -> health. No worker
+    may run. `progress` is told how many touchpoints are done.
     """
     policy = load_policy(settings.health_file)
     own = own_identifiers(
@@ -122,6 +131,8 @@ async def rebuild(
             await write(topics.ACCOUNTS, name, _encode(account))
         for decision in decisions:
             await write(topics.OUTREACH, decision.key(), _encode(decision))
+        for outcome in outcomes:
+            await write(topics.OUTCOMES, outcome.key(), _encode(outcome))
         offsets = await write.flush()
     # What is rebuilt is not news: neither announced nor decided again.
     commit(settings, WORKERS, {at: n for at, n in offsets.items() if at[0] in _NOT_NEWS})

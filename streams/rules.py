@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
 
 from schemas.stage import STAGES
 from streams.core import account_rules
@@ -44,61 +38,31 @@ from streams.core.rules import (
 )
 from streams.core.template import ABOUT, LANGUAGES, LINK, PLACES, WAYS_OUT, Template, places
 from streams.core.value import SEGMENTS
+from streams.yaml_file import Fault, FileError, Strict, load_file, told
 
 DEFAULT: Final = Path(__file__).with_name("rules.yaml")
-_DEEPEST: Final = 8
-_LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in C where it was built
 _UNITS: Final = {"m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _LONGEST: Final = 366 * DAY_MS
 _WEEK: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _STAGES: Final = tuple(sorted({stage for types in STAGES.values() for stage in types.values()}))
-Path_ = tuple[str | int, ...]  # where in the file: keys and positions
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong in a rules file, where, and the fix."""
-
-    file: Path
-    line: int
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        where = f"{self.field}: " if self.field else ""
-        return f"{self.file}:{self.line}: {where}{self.message}"
-
-
-class RulesError(Exception):
-    """The rules file is missing or invalid; a line for each fault, in order of the file."""
-
-    def __init__(self, *faults: Fault | str) -> None:
-        super().__init__("\n".join(map(str, faults)))
-        self.faults = faults
+class RulesError(FileError):
+    """The rules file is missing or invalid."""
 
 
 def load_rules(path: Path | None) -> RuleSet:
     """The rules of a YAML file; those shipped where there is none. Raises RulesError."""
     path = path or DEFAULT
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise RulesError(f"{path}: {error.strerror}; create it or unset the setting") from None
-    except UnicodeDecodeError:
-        raise RulesError(f"{path}: is not UTF-8; save it as that") from None
-    given, lines = _parsed(path, text)
-    try:
-        ruleset = _File.model_validate(given).ruleset()
-    except ValidationError as error:
-        faults = [_fault(path, lines, given, one) for one in error.errors()]
-        raise RulesError(*sorted(faults, key=lambda fault: (fault.line, fault.field))) from None
+    read, given, lines = load_file(path, _File, RulesError)
+    ruleset = read.ruleset()
     first: dict[str, int] = {}
     for n, rule in enumerate(ruleset.rules):
         if first.setdefault(rule.name, n) != n:
             at = ("rules", n, "name")
             other = lines["rules", first[rule.name], "name"]
             message = f"is the name of the rule in line {other} too; name each differently"
-            raise RulesError(Fault(path, lines[at], _told(at, given), message))
+            raise RulesError(Fault(path, lines[at], told(at, given), message))
     return ruleset
 
 
@@ -158,11 +122,7 @@ _LISTED: Final = (BeforeValidator(_listed), Field(min_length=1))
 Words = Annotated[list[Word], *_LISTED]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Range(_Strict):
+class _Range(Strict):
     above: float | None = None
     below: float | None = None
 
@@ -187,7 +147,7 @@ class _Amount(_Range):
         return Amount(self.currency, Range(**given))
 
 
-class _Drop(_Strict):
+class _Drop(Strict):
     points: Annotated[int, Field(ge=1, le=100)]
     days: Annotated[int, Field(ge=1, le=366)]
 
@@ -202,7 +162,7 @@ Breakdowns = Annotated[list[Annotated[str, _one_of(BREAKDOWNS)]], *_LISTED]
 Days = Annotated[list[Annotated[str, _one_of(_WEEK)]], *_LISTED, Field(max_length=6)]
 
 
-class When(_Strict):
+class When(Strict):
     """The conditions of a rule, named as in `core.rules` and, the last, `core.account_rules`."""
 
     health: _Range | None = None
@@ -254,17 +214,17 @@ def _compared(value: Any) -> Any:
     return frozenset(value) if isinstance(value, list) else value
 
 
-class _Template(_Strict):
+class _Template(Strict):
     subject: Line
     body: Text
 
 
-class _Templates(_Strict):
+class _Templates(Strict):
     en: _Template
     fa: _Template
 
 
-class _OnAlert(_Strict):
+class _OnAlert(Strict):
     name: Word
     breakdown: Breakdowns | None = None
     back: Duration = 600_000
@@ -278,7 +238,7 @@ class _OnAlert(_Strict):
         return set.intersection(*named) if named else set()
 
 
-class _Rule(_Strict):
+class _Rule(Strict):
     name: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
     when: When | None = None
     on_alert: _OnAlert | None = None
@@ -356,12 +316,12 @@ class _Rule(_Strict):
         )
 
 
-class _Hours(_Strict):
+class _Hours(Strict):
     start: Annotated[Clock, Field(alias="from")]
     end: Annotated[Clock, Field(alias="to")]
 
 
-class _Cap(_Strict):
+class _Cap(Strict):
     most: Annotated[int, Field(ge=1)]
     span: Annotated[Duration, Field(alias="in")]
 
@@ -369,7 +329,7 @@ class _Cap(_Strict):
         return Cap(self.most, self.span)
 
 
-class _Guard(_Strict):
+class _Guard(Strict):
     zone: Annotated[str, AfterValidator(_zone)] = "UTC"
     language: Literal["en", "fa"] = "en"
     quiet_hours: _Hours | None = None
@@ -397,105 +357,9 @@ class _Guard(_Strict):
         )
 
 
-class _File(_Strict):
+class _File(Strict):
     guard: _Guard = _Guard()
     rules: list[_Rule]
 
     def ruleset(self) -> RuleSet:
         return RuleSet(tuple(rule.rule() for rule in self.rules), self.guard.limits())
-
-
-def _parsed(path: Path, text: str) -> tuple[Any, dict[Path_, int]]:
-    """The file's values, scalars as text, and the line of each."""
-    lines: dict[Path_, int] = {(): 1}
-    faults: list[Fault] = []
-    try:
-        root = yaml.compose(text, Loader=_LOADER)
-        given = {} if root is None else _value(path, root, (), lines, faults)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark is not None else 1
-        raise RulesError(Fault(path, line, "", f"is not YAML: {error.problem}")) from None
-    except yaml.YAMLError as error:
-        raise RulesError(Fault(path, 1, "", f"is not YAML: {error}")) from None
-    if faults:
-        raise RulesError(*faults)
-    return given, lines
-
-
-def _value(
-    path: Path, node: yaml.Node, at: Path_, lines: dict[Path_, int], faults: list[Fault]
-) -> Any:
-    line = node.start_mark.line + 1
-    lines.setdefault(at, line)
-    if len(at) > _DEEPEST:  # also an alias within its own anchor
-        faults.append(Fault(path, line, _told(at[:1]), "is nested too deep"))
-        return None
-    if isinstance(node, yaml.ScalarNode):
-        # As written: YAML 1.1 would read 21:00 as 1260, and no as false.
-        return node.value
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(path, one, (*at, n), lines, faults) for n, one in enumerate(node.value)]
-    found: dict[str, Any] = {}
-    for key, value in node.value:
-        name, line = str(key.value), key.start_mark.line + 1
-        if name in found:
-            faults.append(Fault(path, line, _told((*at, name)), "stands twice; keep one"))
-        lines[*at, name] = line
-        found[name] = _value(path, value, (*at, name), lines, faults)
-    return found
-
-
-def _fault(path: Path, lines: dict[Path_, int], given: Any, error: ErrorDetails) -> Fault:
-    at = tuple(error["loc"])
-    line = next(lines[at[:n]] for n in range(len(at), -1, -1) if at[:n] in lines)
-    return Fault(path, line, _told(at, given), _message(error, at))
-
-
-def _message(error: ErrorDetails, at: Path_) -> str:
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "missing":
-        return "is missing; add it"
-    if kind == "extra_forbidden":
-        return f"is not known; known: {', '.join(_known(at[:-1]))}"
-    if kind == "value_error":
-        return str(context["error"])
-    if kind == "too_short":
-        return "is empty; give at least one"
-    given = error["input"]
-    message = error["msg"].replace("Input should", "should").replace("String should", "should")
-    shown = f"is {given!r}; " if isinstance(given, str | int | float) else ""
-    return f"{shown}{message}"
-
-
-def _known(at: Path_) -> Iterator[str]:
-    """What may stand in the table at a place."""
-    model: Any = _File
-    for key in at:
-        if isinstance(key, int):
-            continue
-        field = next(f for n, f in model.model_fields.items() if key in (n, f.alias))
-        model = next(m for m in _models(field.annotation))
-    return (field.alias or name for name, field in model.model_fields.items())
-
-
-def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in getattr(annotation, "__args__", ()):
-        yield from _models(part)
-
-
-def _told(at: Path_, given: Any = None) -> str:
-    """A place as people name it, such as `rules[late_delivery].template.fa.body`."""
-    told = ""
-    for n, key in enumerate(at):
-        if isinstance(key, int):
-            name = key
-            if at[:n] == ("rules",) and isinstance(given, dict):
-                rule = given["rules"][key]
-                name = rule.get("name", key) if isinstance(rule, dict) else key
-            told += f"[{name}]"
-        else:
-            told += f".{key}" if told else key
-    return told

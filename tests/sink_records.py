@@ -16,6 +16,8 @@ from schemas.outcome import (
     Link,
     Member,
     OutreachDecision,
+    OutreachOutcome,
+    Status,
 )
 from schemas.state import Part, PartUpdate
 
@@ -65,5 +67,6 @@ ONE_OF_EACH: dict[str, msgspec.Struct] = {
     "customers": CustomerHealth("email:h", 1, 2, 1, 50, 0, 0, "", "", {}, [], {}),
     "accounts": Account("B2B-1", 1, 50, "red", 1, {"red": 1}, "email:h", ["a"]),
     "outreach": OutreachDecision("id", "email:h", "r", 1, False, "", 0, 0, "sms"),
+    "outreach.outcomes": OutreachOutcome("id", "email:h", "r", "sms", Status.SENT, 1, 1, "200"),
     "dead-letters": DeadLetter("touchpoints", 0, 0, "oversized", "", "", b"{", _NOW),
 }

@@ -20,7 +20,7 @@ from kafka.errors import ClusterAuthorizationFailedError, KafkaError, SecurityDi
 
 from schemas import topics
 from schemas.settings import Settings
-from streams.cluster import READERS, SINK, WORKERS, administer
+from streams.cluster import DISPATCH, READERS, SINK, WORKERS, administer
 
 
 class Permission(NamedTuple):
@@ -52,6 +52,11 @@ ROLES: Final[dict[str, tuple[Permission, ...]]] = {
     ),
     "sink": (*_each("read", READERS[SINK]), Permission("read", "group", SINK)),
     "receiver": tuple(_each("write", (topics.REQUESTS,))),
+    "dispatch": (
+        *_each("read", (topics.OUTREACH, topics.OUTCOMES)),
+        *_each("write", (topics.OUTCOMES, topics.MESSAGES, topics.TOUCHPOINTS)),
+        Permission("read", "group", DISPATCH),
+    ),
     "operator": (
         *(
             permission

@@ -32,6 +32,7 @@ def restore(settings: Settings, progress: Callable[[int], None]) -> int:
     """
     url = settings.clickhouse.get_secret_value()
     ruleset, now_ms = load_rules(settings.rules_file), time.time_ns() // 1_000_000
+    since_ms = now_ms - Guard(ruleset).horizon_ms
     client, other = connect(url), connect(url)
     try:
         replay.forget_state(client)
@@ -41,8 +42,9 @@ def restore(settings: Settings, progress: Callable[[int], None]) -> int:
                 replay.steps(client),
                 replay.links(other),
                 replay.reached(other),
-                replay.decisions(other, now_ms - Guard(ruleset).horizon_ms),
+                replay.decisions(other, since_ms),
                 replay.account_pasts(other, now_ms // DAY_MS - horizon(ruleset)),
+                replay.outcomes(other, since_ms),
                 now_ms,
                 progress,
             )

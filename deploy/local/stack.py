@@ -82,11 +82,14 @@ class Stack:
         self._report = report
         self._workers = workers
         self._jars = settings.kafka_jars
+        self._dispatches = settings.endpoints_file is not None
         watching = (*observe.PARTS, _RECEIVER) if observed else ()
-        count = workers + 3 + (self._jars is not None) + len(watching) + observed
+        count = workers + 3 + self._dispatches + (self._jars is not None)
+        count += len(watching) + observed
         ports = free_ports(count) if port_base is None else _checked(port_base, count)
         self._broker_port, self._clickhouse_port, self._sink_port, *more = ports
         self._worker_ports, more = more[:workers], more[workers:]
+        self._dispatch_port = more.pop() if self._dispatches else 0
         self._controller_port = more.pop() if self._jars is not None else 0
         self._observer_ports = dict(zip(watching, more, strict=False))
         self._receiver_metrics_port = more[-1] if observed else 0
@@ -261,10 +264,13 @@ class Stack:
         rebuilt = self._rebuild()
         self._report("starting workers", 0, 0)
         names = [f"worker-{n + 1}" for n in range(self._workers)]
-        for name in ("sink", *names):
+        for name in ("sink", *names, *(("dispatch",) if self._dispatches else ())):
             self._launch(name)
         self._record(ready=False)
         self._parts["sink"].wait_until(lambda: "sink ready" in self._parts["sink"].output(), 60)
+        if self._dispatches:
+            told = self._parts["dispatch"]
+            told.wait_until(lambda: "dispatch ready" in told.output(), 60)
         # The group is ready when its members own every partition between them.
         newest = self._parts[names[-1]]
         newest.wait_until(lambda: self._assigned() >= self.settings.partitions, 60)
@@ -326,7 +332,7 @@ class Stack:
         return not any(n for (group, _), n in unread(self.settings).items() if group == SINK)
 
     def metrics(self) -> list[str]:
-        """The metrics pages of workers and sink."""
+        """The metrics pages of workers, sink and dispatcher."""
         return [scrape(port) for port in self._metrics_ports().values()]
 
     def urls(self) -> dict[str, str]:
@@ -336,7 +342,8 @@ class Stack:
     def _metrics_ports(self) -> dict[str, int]:
         workers = {f"worker-{n + 1}": port for n, port in enumerate(self._worker_ports)}
         receiver = {_RECEIVER: self._receiver_metrics_port} if self._observer_ports else {}
-        return {"sink": self._sink_port, **workers, **receiver}
+        dispatch = {"dispatch": self._dispatch_port} if self._dispatches else {}
+        return {"sink": self._sink_port, **workers, **dispatch, **receiver}
 
     def _assigned(self) -> int:
         return int(total(self.metrics(), "journey_assigned_partitions", topic=TOUCHPOINTS.name))
@@ -366,6 +373,8 @@ class Stack:
                 f"{PREFIX}RECEIVER_HOST": HOST,
                 f"{PREFIX}RECEIVER_PORT": str(self._observer_ports[_RECEIVER]),
             }
+        if settings.endpoints_file is not None:
+            environ[f"{PREFIX}ENDPOINTS_FILE"] = str(settings.endpoints_file.absolute())
         if self._jars is not None and name.startswith("worker"):
             environ[f"{PREFIX}STATE"] = str(self._folder / _STATE / name)
         log = self._folder / "logs" / f"{name}.log"
@@ -390,6 +399,8 @@ class Stack:
         if name in observe.PARTS:
             program, listens = observe.programs()[name], self._observer_ports[name]
             return observe.command(name, program, self._folder, HOST, listens), 0
+        if name == "dispatch":
+            return [sys.executable, "-m", "sinks.outreach"], self._dispatch_port
         return [sys.executable, "-m", "streams.app"], self._worker_ports[int(name[7:]) - 1]
 
     def _record(self, ready: bool) -> None:
@@ -406,6 +417,7 @@ class Stack:
                 "own_contacts": self.settings.own_contacts,
                 "health_file": _path(self.settings.health_file),
                 "rules_file": _path(self.settings.rules_file),
+                "endpoints_file": _path(self.settings.endpoints_file),
             },
             "processes": {name: part.pid for name, part in self._parts.items()},
             "metrics": self._metrics_ports(),
@@ -420,7 +432,10 @@ class Stack:
 
     def _stop_parts(self, seconds: float) -> None:
         workers = [name for name in self._parts if name.startswith("worker")]
-        for name in (*self._observer_ports, *workers, "sink", "clickhouse", "broker"):
+        for name in (
+            *(*self._observer_ports, *workers),
+            *("dispatch", "sink", "clickhouse", "broker"),
+        ):
             part = self._parts.pop(name, None)
             if part is not None:
                 part.stop(seconds)

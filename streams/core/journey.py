@@ -53,6 +53,8 @@ _BY_COMPANY: Final = frozenset(
         ("call_center", "callback_promised"),
         ("call_center", "callback_made"),
         ("chat", "closed"),
+        ("outreach", "sent"),
+        ("outreach", "unknown"),
     }
 )
 _TOLD: Final = ("role", "time_zone")

@@ -232,4 +232,5 @@ FIELDS: Final[Mapping[str, Mapping[str, Check]]] = {
         "promised_at": _time,
     },
     "chat": {"direction": _one_of("inbound", "outbound"), "resolved": _flag},
+    "outreach": {"rule": _short, "by": _short, "decision": _short},
 }

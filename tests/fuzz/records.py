@@ -100,6 +100,7 @@ _FIELDS: Final[Mapping[str, Mapping[str, tuple[Any, ...]]]] = {
         "promised_at": ("2024-12-01T00:00:00Z", "9999-12-31T23:59:59-23:59"),
     },
     "chat": {"direction": ("inbound", "outbound"), "resolved": (True,)},
+    "outreach": {"rule": _SHORTS, "by": _SHORTS, "decision": _SHORTS},
 }
 _TEXTS: Final = ("سفارشم نرسیده!", "the parcel is late and nobody answers", "😡" * 20, " ")
 _REQUIRED: Final = ("event_id", "occurred_at", "type", "identifiers", "channel")

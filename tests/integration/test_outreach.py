@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from schemas.outcome import UNFINISHED
+from schemas.settings import load
+from streams.cluster import DISPATCH, committed
 from streams.core.guard import held_out
+from tests.endpoint import SECRET, Endpoint, serving
 from tests.integration.journey import Running, answer, journey, running, until, write_ndjson
 from tests.wire import touchpoint
 
@@ -68,6 +72,16 @@ def decisions(stack: Running) -> list[tuple[Any, ...]]:
     return found
 
 
+def outcomes(stack: Running) -> dict[str, str]:
+    """What became of each decision, of those that ended."""
+    query = "SELECT decision_id, status FROM outreach_outcomes FINAL"
+    client = stack.clickhouse()
+    try:
+        return {id_: status for id_, status in client.execute(query) if status not in UNFINISHED}
+    finally:
+        client.disconnect()
+
+
 def written_rules(folder: Path, customers: int) -> Path:
     """Rules whose budget does for three quarters of the customers."""
     path = folder / "rules.yaml"
@@ -104,10 +118,21 @@ def check(found: list[tuple[Any, ...]], customers: int) -> None:
     assert {row[2] for row in once} == {"", "consent", "account_cap", "budget", "holdout"}
 
 
-def test_a_crowd_is_decided_on_exactly_once_though_workers_die(tmp_path: Path) -> None:
+def test_a_crowd_is_decided_on_exactly_once_though_workers_die(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SECRET", SECRET)
+    with serving(Endpoint()) as endpoint:
+        check_crowd(tmp_path, endpoint)
+
+
+def check_crowd(tmp_path: Path, endpoint: Endpoint) -> None:
     rules, data = written_rules(tmp_path, CUSTOMERS), tmp_path / "data"
+    endpoints = tmp_path / "endpoints.yaml"
+    endpoints.write_text(f"call_task: {{url: {endpoint.url('/')}, secret: SECRET}}")
+    given = {"rules_file": rules, "endpoints_file": endpoints}
     file = write_ndjson(tmp_path / "crowd.ndjson", crowd(CUSTOMERS))
-    with running(data, "up", rules_file=rules) as stack:
+    with running(data, "up", **given) as stack:
         cross(stack, file, CUSTOMERS)
         told = lines(data, "outreach", "list", "--newest", "5", "--json")
         assert len(told) == 5
@@ -118,15 +143,28 @@ def test_a_crowd_is_decided_on_exactly_once_though_workers_die(tmp_path: Path) -
         before = lines(data, "rules", "test", str(rules), "--json")
         check([tuple(one[name] for name in COLUMNS) for one in before], CUSTOMERS)
         reached = {row for row in decisions(stack) if row[1]}
+        once = {row[5]: 1 for row in reached}
+        until(lambda: len(outcomes(stack)) == len(reached), "not all is sent")
+        assert outcomes(stack) == dict.fromkeys(once, "sent")
+        assert endpoint.times("/") == once
+        told = lines(data, "outreach", "list", "--newest", str(CUSTOMERS), "--json")
+        assert {one["outcome"] for one in told if one["taken"]} == {"sent"}
+        assert {one["outcome"] for one in told if not one["taken"]} == {""}
         assert stack.end(signal.SIGTERM) == 0
-    # The broker has forgotten everything: what was decided comes back from the ledger.
-    with running(data, "up", rules_file=rules) as stack:
+    # The broker has forgotten everything: what was decided and sent comes back from the ledger.
+    with running(data, "up", **given) as stack:
         again = crowd(CUSTOMERS // 10)
         for n, sent in enumerate(again):
             sent["event_id"] = touchpoint(10_000_000 + n)["event_id"]
         file = write_ndjson(tmp_path / "again.ndjson", again)
         assert journey(data, "import", str(file), "--wait").returncode == 0
         assert {row for row in decisions(stack) if row[1]} == reached
+        settings = load(data=data)
+        until(
+            lambda: committed(settings, DISPATCH, "outreach").get(0, 0) >= len(reached),
+            "the dispatcher has not read what was decided",
+        )
+        assert endpoint.times("/") == once
 
 
 def lines(data: Path, *arguments: str) -> list[dict[str, Any]]:

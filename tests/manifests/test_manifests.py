@@ -118,6 +118,7 @@ _USERS = {
     "journey-worker": "worker",
     "journey-sink": "sink",
     "journey-receiver": "receiver",
+    "journey-dispatch": "dispatch",
     "journey-admin": "operator",
 }
 

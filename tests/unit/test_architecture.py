@@ -16,7 +16,7 @@ SOURCES = (
     *("schemas", "streams", "producers", "sinks", "analytics", "privacy", "alerts", "deploy"),
     "commands",
 )
-FILES = {"streams.policy", "streams.rules"}
+FILES = {"streams.policy", "streams.rules", "streams.yaml_file"}
 WIRING = {
     *("streams.changelog", "streams.delivery", "streams.metrics", "streams.recent"),
     *("streams.security", "streams.store", "streams.transport"),
@@ -41,6 +41,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("schemas", "streams.core", "streams.metrics", "streams.cluster", "streams.security"),
         *VITALS,
         "sinks",
+    },
+    "sinks.dispatch": {
+        *("schemas", "streams.core", "streams.changelog", "streams.delivery"),
+        *("streams.outage", "streams.retry", "streams.yaml_file", "sinks.dispatch"),
+    },
+    "sinks.outreach": {
+        *("schemas", "streams.core", "streams.cluster", "streams.delivery", "streams.metrics"),
+        *("streams.security", *VITALS, "sinks.dispatch"),
     },
     "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
     "privacy": {

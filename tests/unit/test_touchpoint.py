@@ -42,6 +42,7 @@ FIELDS: dict[str, dict[str, Any]] = {
         "promised_at": "2026-12-01T00:00:00Z",
     },
     "chat": {"direction": "inbound", "resolved": True},
+    "outreach": {"rule": "late_delivery", "by": "call_task", "decision": "d1"},
 }
 TYPES = {
     "web": "page_view search product_view add_to_cart remove_from_cart checkout sign_up sign_in "
@@ -52,6 +53,7 @@ TYPES = {
     "store": "visit staff_interaction",
     "order": "placed paid shipped delivered installed returned refunded cancelled",
     "chat": "message closed",
+    "outreach": "",
 }
 
 
@@ -61,7 +63,7 @@ def accepted(given: dict[str, Any]) -> Touchpoint:
     return found
 
 
-def test_the_channels_are_the_eight_of_the_contract() -> None:
+def test_the_channels_are_those_of_the_contract() -> None:
     assert set(CHANNELS) == set(FIELDS) == set(CHANNEL_FIELDS)
 
 

@@ -1,0 +1,1 @@
+"""Decisions of outreach to those who carry them out; `sinks.outreach` is the process."""
