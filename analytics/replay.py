@@ -8,6 +8,7 @@ from typing import Final
 from clickhouse_driver import Client
 
 from schemas.outcome import Action, JourneyStep, Link, OutreachDecision
+from sinks.shards import rows_of
 
 _STEPS: Final = """
 SELECT
@@ -93,4 +94,4 @@ def decisions(client: Client, since_ms: int) -> Iterator[OutreachDecision]:
 def forget_state(client: Client) -> None:
     """Empty the tables that repeat live state, so that what is rebuilt replaces it all."""
     for table in ("identity_members", "parts"):
-        client.execute(f"TRUNCATE TABLE {table}")
+        client.execute(f"TRUNCATE TABLE {rows_of(client, table)}")
