@@ -10,7 +10,7 @@ from typing import Final
 
 from clickhouse_driver import Client
 
-from sinks.shards import cluster_of, settle, spread
+from sinks.shards import UnspreadableStatement, cluster_of, settle, spread
 
 FOLDER: Final = Path(__file__).parent / "ddl"
 # The migration that creates a database names it outside of quotes.
@@ -72,14 +72,17 @@ def migrate(client: Client, folder: Path = FOLDER, cluster: str = "") -> list[st
         "user": _quoted(client.connection.user),
         "password": _quoted(client.connection.password),
     }
-    if client.execute("EXISTS TABLE touchpoints")[0][0] and (made := cluster_of(client)) != cluster:
-        raise OtherCluster(made, cluster)
+    if client.execute("EXISTS TABLE touchpoints")[0][0] and (on := cluster_of(client)) != cluster:
+        raise OtherCluster(on, cluster)
 
-    def apply(statement: str) -> None:
-        for each in spread(statement, cluster, database) if cluster else [statement]:
-            client.execute(each, settings=_WAIT)
+    def made(source: str) -> list[str]:
+        found = statements(Template(source).substitute(values))
+        if cluster:
+            found = [each for one in found for each in spread(one, cluster, database)]
+        return found
 
-    apply(_RECORD)
+    for statement in made(_RECORD):
+        client.execute(statement, settings=_WAIT)
     settle(client, ["schema_migrations"])
     applied = dict(client.execute("SELECT name, sha256 FROM schema_migrations FINAL"))
     pending = []
@@ -87,12 +90,15 @@ def migrate(client: Client, folder: Path = FOLDER, cluster: str = "") -> list[st
         source = path.read_text(encoding="utf-8")
         digest = sha256(source.encode()).hexdigest()
         if path.name not in applied:
-            pending.append((path.name, source, digest))
+            try:
+                pending.append((path.name, made(source), digest))
+            except UnspreadableStatement as error:
+                raise MigrationError(f"{path.name}: {error}") from None
         elif applied[path.name] != digest:
             raise ChangedMigration(path.name)
-    for name, source, digest in pending:
-        for statement in statements(Template(source).substitute(values)):
-            apply(statement)
+    for name, commands, digest in pending:
+        for command in commands:
+            client.execute(command, settings=_WAIT)
         client.execute("INSERT INTO schema_migrations (name, sha256) VALUES", [(name, digest)])
     return [name for name, _, _ in pending]
 

@@ -37,7 +37,9 @@ class UnspreadableStatement(Exception):
 
     def __init__(self, statement: str) -> None:
         first = statement.strip().splitlines()[0]
-        super().__init__(f"{first!r} is of no form that sinks/shards.py knows: see docs/deployment")
+        super().__init__(
+            f"{first!r} is of no form that sinks/shards.py spreads: see docs/deployment.md"
+        )
 
 
 def spread(statement: str, cluster: str, database: str) -> list[str]:

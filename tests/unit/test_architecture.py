@@ -41,9 +41,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *VITALS,
         "sinks",
     },
-    "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
+    "analytics": {
+        *("schemas", "streams.core", "streams.metrics", "streams.cluster", "sinks.shards"),
+        "analytics",
+    },
     "privacy": {
-        *("schemas", "streams.core", "streams.cluster", "producers", "analytics", "privacy"),
+        *("schemas", "streams.core", "streams.cluster", "producers", "analytics", "sinks.shards"),
+        "privacy",
     },
     "deploy.local": {"schemas", "streams", "producers", "sinks", "analytics", "deploy.local"},
     "deploy.kafka": {"schemas", "streams", "deploy.kafka"},
