@@ -20,6 +20,7 @@ from commands import (
     reconcile,
     rules,
     send,
+    size,
     topics,
 )
 from commands.shell import Shell
@@ -65,6 +66,7 @@ for command in (
     operate.worker,
     operate.sink,
     operate.rebuild,
+    size.size_,
     acls.acls,
 ):
     main.add_command(command)
