@@ -18,10 +18,19 @@ from privacy.person import counts, find_person
 from sinks.clickhouse import connect, prepare
 from sinks.migrate import FOLDER, MigrationError, migrate, statements
 from sinks.repair import replace_members, replace_parts
+from sinks.rows import TOUCHPOINTS
 from sinks.shards import LOCAL, SHARDED, cluster_of, rows_of, spread
+from sinks.writer import ClickHouseWriter, WriterUnavailable
 from tests.integration.journey import COMMAND
 from tests.integration.pipeline import Pipeline, pipeline, until
-from tests.integration.two_shards import CLUSTER, Client, connect_shards, prepare_shards
+from tests.integration.two_shards import (
+    CLUSTER,
+    HALF,
+    Client,
+    connect_shards,
+    prepare_shards,
+)
+from tests.sink_records import step
 
 pytestmark = pytest.mark.integration
 
@@ -98,6 +107,15 @@ def test_an_insert_and_a_subquery_are_of_all_shards(clickhouse_url: str) -> None
         "distributed_product_mode": "global",
         "insert_deduplicate": "0",
     }
+    client.disconnect()
+
+
+def test_the_sink_waits_for_a_shard_that_is_away(shards_url: str) -> None:
+    client = prepare_shards(shards_url, HALF)
+    rows = TOUCHPOINTS.rows([step(f"cookie:{n}", 1_900_000_000_000, n) for n in range(20)])
+    with pytest.raises(WriterUnavailable) as away:
+        ClickHouseWriter(client).insert(TOUCHPOINTS, rows)
+    assert away.value.reason == "279 ALL_CONNECTION_TRIES_FAILED"
     client.disconnect()
 
 

@@ -21,13 +21,15 @@ from sinks.shards import LOCAL, SHARDED
 from tests.servers import running_clickhouse
 
 CLUSTER: Final = "journey"
+HALF: Final = "half"  # a cluster whose second shard is away
 DATABASES: Final = tuple(f"spread_{n}" for n in range(60))
 _NO_KEEPER: Final = (
-    (re.compile(rf" ON CLUSTER `{CLUSTER}`"), ""),
+    (re.compile(r" ON CLUSTER `\w+`"), ""),
     (re.compile(r"ENGINE = Replicated(\w+)\('[^']*', '[^']*'(?:, )?"), r"ENGINE = \1("),
     (re.compile(r"SYSTEM SYNC REPLICA \S+"), "SELECT 1"),
 )
-_REPLICA: Final = "<replica><host>127.0.0.1</host><port>9000</port></replica>"
+_SHARD: Final = """<shard><internal_replication>true</internal_replication>
+<replica><host>127.0.0.1</host><port>{}</port></replica></shard>"""
 
 
 class Client(clickhouse_driver.Client):  # type: ignore[misc]
@@ -57,21 +59,20 @@ def running_two_shards(folder: Path) -> Iterator[int]:
     )
     config.write_text(
         f"<clickhouse><tcp_port>9000</tcp_port><users_config>{users}</users_config>"
-        f"<remote_servers><{CLUSTER}>"
-        + f"<shard><internal_replication>true</internal_replication>{_REPLICA}</shard>" * 2
-        + f"</{CLUSTER}></remote_servers></clickhouse>"
+        f"<remote_servers><{CLUSTER}>{_SHARD.format(9000) * 2}</{CLUSTER}>"
+        f"<{HALF}>{_SHARD.format(9000)}{_SHARD.format(1)}</{HALF}></remote_servers></clickhouse>"
     )
     with running_clickhouse(folder / "store", config) as port:
         yield port
 
 
-def prepare_shards(url: str) -> Client:
+def prepare_shards(url: str, cluster: str = CLUSTER) -> Client:
     """A client of the URL's database, with the tables of a cluster."""
     plain = connect(url, database="default")
     plain.execute(f"CREATE DATABASE {url.rpartition('/')[2]}")
     plain.disconnect()
     client = connect_shards(url)
-    migrate(client, cluster=CLUSTER)
+    migrate(client, cluster=cluster)
     return client
 
 
