@@ -26,6 +26,8 @@ _REPLICA: Final = "{shard}-{replica}"
 _NAME: Final = re.compile(r"\w+")
 _COMMENTS: Final = re.compile(r"^\s*--.*\n?", re.MULTILINE)
 _ENGINE: Final = re.compile(r"ENGINE = (\w*MergeTree)(?:\(([^)]*)\))?")
+_OF_COLUMNS: Final = re.compile(r"\b(ADD|DROP|MODIFY|RENAME) COLUMN\b")
+_OF_ROWS: Final = re.compile(r"\b(INDEX|PROJECTION|TTL|SETTING)\b")
 _ENGINES: Final = """
 SELECT engine_full FROM system.tables
 WHERE database = currentDatabase() AND name IN %(sharded)s AND engine = 'Distributed'
@@ -84,11 +86,19 @@ def _create_other(found: re.Match[str], on: str, _: str) -> list[str]:
 
 
 def _alter(found: re.Match[str], on: str, _: str) -> list[str]:
-    """Where rows are first. A table that stands whole tells its replicas by itself."""
+    """Where rows are first. A table that stands whole tells its replicas by itself.
+
+    Those who ask have columns only: no index, no time to live.
+    """
     name, body = found["name"], found["body"]
     if name not in SHARDED:
         return [f"ALTER TABLE {name}{body}"]
-    return [f"ALTER TABLE {name}{LOCAL} {on}{body}", f"ALTER TABLE {name} {on}{body}"]
+    local = f"ALTER TABLE {name}{LOCAL} {on}{body}"
+    if _OF_ROWS.search(body):
+        if _OF_COLUMNS.search(body):
+            raise UnspreadableStatement(found[0])
+        return [local]
+    return [local, f"ALTER TABLE {name} {on}{body}"]
 
 
 def _rename_or_drop(found: re.Match[str], on: str, _: str) -> list[str]:

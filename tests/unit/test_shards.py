@@ -60,6 +60,10 @@ def test_a_change_of_columns_reaches_the_rows_first_and_then_those_who_ask() -> 
         f"ALTER TABLE health_local ON CLUSTER `main`\n    {change}",
         f"ALTER TABLE health ON CLUSTER `main`\n    {change}",
     ]
+    index = "ADD INDEX IF NOT EXISTS i anchor TYPE minmax GRANULARITY 1"
+    assert spread(f"ALTER TABLE parts\n    {index}", "main", "journey") == [
+        f"ALTER TABLE parts_local ON CLUSTER `main`\n    {index}"
+    ]
     # Its replicas, which are all servers, hear of it from the table itself.
     assert spread(f"ALTER TABLE erasures {change}", "main", "journey") == [
         f"ALTER TABLE erasures {change}"
@@ -75,6 +79,7 @@ def test_a_change_of_columns_reaches_the_rows_first_and_then_those_who_ask() -> 
         "RENAME TABLE parts TO parts_before",  # the table of replicas would keep its name
         "DROP TABLE IF EXISTS touchpoints",
         "OPTIMIZE TABLE parts",
+        "ALTER TABLE parts ADD COLUMN x UInt8, ADD INDEX i x TYPE minmax",  # of two places
     ],
 )
 def test_what_is_of_no_known_form_is_refused(statement: str) -> None:
