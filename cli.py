@@ -20,6 +20,7 @@ from commands import (
     reconcile,
     rules,
     send,
+    size,
     topics,
 )
 from commands.shell import Shell
@@ -67,6 +68,7 @@ for command in (
     operate.receive,
     operate.dispatch,
     operate.rebuild,
+    size.size_,
     acls.acls,
 ):
     main.add_command(command)

@@ -15,6 +15,7 @@ from schemas.outcome import (
     OutreachOutcome,
     Status,
 )
+from sinks.shards import rows_of
 
 _STEPS: Final = """
 SELECT
@@ -137,4 +138,4 @@ def outcomes(client: Client, since_ms: int) -> Iterator[OutreachOutcome]:
 def forget_state(client: Client) -> None:
     """Empty the tables that repeat live state, so that what is rebuilt replaces it all."""
     for table in ("identity_members", "parts"):
-        client.execute(f"TRUNCATE TABLE {table}")
+        client.execute(f"TRUNCATE TABLE {rows_of(client, table)}")

@@ -29,6 +29,7 @@ from schemas.decode import Rejection
 from schemas.outcome import Reason
 from schemas.settings import Settings
 from sinks import replays
+from sinks.shards import reload_identities
 from streams.core.identifiers import own_identifiers
 
 SHOWN: Final = 20
@@ -171,7 +172,7 @@ def replay(
                 job.send(candidates(), report, progress)
             if wait:
                 wait_for_pipeline(settings)
-                client.execute("SYSTEM RELOAD DICTIONARY customer_of")
+                reload_identities(client)
     report.seconds = time.monotonic() - began
     _tell(report, dry_run, as_json)
 

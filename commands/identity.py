@@ -20,6 +20,7 @@ from producers.publisher import Publisher
 from schemas import topics
 from schemas.outcome import Action, Link
 from schemas.settings import Settings
+from sinks.shards import reload_identities
 from streams.core.explanation import explain
 from streams.core.identity import Conflict, Identities
 
@@ -196,7 +197,7 @@ def _publish(settings: Settings, entry: Link) -> None:
 
 def _wait_until_seen(settings: Settings, client: Client) -> None:
     wait_for_pipeline(settings)
-    client.execute("SYSTEM RELOAD DICTIONARY customer_of")
+    reload_identities(client)
 
 
 def _way(identities: Identities, a: str, b: str) -> list[Link]:

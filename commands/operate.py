@@ -21,7 +21,7 @@ def setup(shell: Shell) -> None:
     """Declare the topics and migrate the database; what exists stays."""
     settings = shell.settings()
     created = declare(settings)
-    applied = prepare(settings.clickhouse.get_secret_value())
+    applied = prepare(settings.clickhouse.get_secret_value(), settings.clickhouse_cluster)
     out.print(f"topics created: {', '.join(created) or 'none'}", highlight=False)
     out.print(f"migrations applied: {', '.join(applied) or 'none'}", highlight=False)
 

@@ -24,6 +24,7 @@ from schemas.outcome import Member
 from schemas.settings import Settings
 from schemas.state import AnchorState, Part, PartUpdate
 from sinks.repair import add_health, replace_members, replace_parts
+from sinks.shards import reload_identities
 from streams.cluster import latest
 from streams.core.drift import Difference, Placed, Tally, differences, told
 from streams.core.identity import Identities
@@ -138,7 +139,7 @@ def _compared(settings: Settings, repair: bool) -> Report:
             if repair:
                 _evaluate(hand, settings, identities, [d.name for d in changed])
         if repair:
-            hand.execute("SYSTEM RELOAD DICTIONARY customer_of")
+            reload_identities(hand)
         report.touchpoints, report.customers = tally.touchpoints, len(tally.customers)
     return report
 

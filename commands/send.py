@@ -15,6 +15,7 @@ from producers.mapping import load_mapping
 from producers.publisher import Publisher
 from schemas.settings import Settings
 from schemas.touchpoint import json_schema
+from sinks.shards import reload_identities
 from streams.cluster import wait_until_read
 
 _PATIENCE = 300.0
@@ -72,7 +73,7 @@ def import_(
     if wait:
         wait_for_pipeline(settings)
         with ledger(settings) as client:
-            client.execute("SYSTEM RELOAD DICTIONARY customer_of")
+            reload_identities(client)
     seconds = time.monotonic() - began
     for line in report.rejected:
         err.print(line, highlight=False, soft_wrap=True, markup=False)

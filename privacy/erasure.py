@@ -24,6 +24,7 @@ from producers.publisher import Publisher
 from schemas import topics
 from schemas.outcome import erasure_key
 from schemas.settings import Settings
+from sinks.shards import reload_identities, rows_of, settle
 from streams.cluster import positions, unread_before
 
 Report = Callable[[str], None]  # what is done now, for people
@@ -32,7 +33,9 @@ _ROUNDS: Final = 10
 # links, members, parts, members, parts, contacts, accounts: each is read before the next is written
 _HOPS: Final = 7
 _PATIENCE: Final = 120.0  # seconds without any progress
-_NOW: Final = {"mutations_sync": 2}
+# A table on a cluster has its replicas carry out a mutation each: they must be told that the list
+# that it reads is the same for all of them, and it is (`_settle`).
+_NOW: Final = {"mutations_sync": 2, "allow_nondeterministic_mutations": 1}
 _OLD_PARTS: Final = """
 SELECT toUInt64OrZero(value) FROM system.merge_tree_settings WHERE name = 'old_parts_lifetime'
 """
@@ -89,12 +92,14 @@ def complete(
 
     Raises ErasureError, PublishError, BrokerUnavailable and what the database raises.
     """
+    _settle(client)
     identifiers, links = _staged(client, erasure, "identifier"), _staged(client, erasure, "link")
     sets = _sets(erasure)
     removed: dict[str, int] = {}
     for _ in range(_ROUNDS):
         _stage_events(client, erasure, sets)
         _have_forgotten(settings, identifiers, links, report)
+        _settle(client)
         report("erasing rows")
         for name, rows in _delete(client, sets).items():
             removed[name] = removed.get(name, 0) + rows
@@ -104,7 +109,7 @@ def complete(
         raise ErasureError(
             "touchpoints of this person keep arriving: run it again when they have paused"
         )
-    client.execute("SYSTEM RELOAD DICTIONARY customer_of")
+    reload_identities(client)
     receipt = _receipt(client, erasure, requested_at, len(identifiers), removed)
     _store(client, receipt)
     _mutate(client, STAGING, f"DELETE WHERE erasure = '{erasure}'")
@@ -201,8 +206,12 @@ def _delete(client: Client, sets: Mapping[str, str]) -> dict[str, int]:
     return rows
 
 
+def _settle(client: Client) -> None:
+    settle(client, [STAGING, *(store.table for store in STORES)])
+
+
 def _mutate(client: Client, table: str, command: str) -> None:
-    client.execute(f"ALTER TABLE {table} {command}", settings=_NOW)
+    client.execute(f"ALTER TABLE {rows_of(client, table)} {command}", settings=_NOW)
 
 
 def _receipt(

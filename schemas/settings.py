@@ -47,6 +47,11 @@ class Settings(BaseModel):
         SecretStr("clickhouse://default@127.0.0.1:9000/journey"),
         description="ClickHouse URL, as clickhouse-driver reads it.",
     )
+    clickhouse_cluster: Annotated[str, Field(pattern=r"^\w*$")] = Field(
+        "",
+        description="ClickHouse's cluster over whose shards and replicas `journey setup` makes the "
+        "tables; none: one server.",
+    )
     kafka_jars: Path | None = Field(
         None,
         description="Folder of Apache Kafka's jars, for a local stack whose broker remembers; "

@@ -16,6 +16,11 @@ _OPTIONS: Final[dict[str, object]] = {
     "connect_timeout": 5,
     "send_receive_timeout": 60,  # of silence
     "sync_request_timeout": 5,  # of the ping before each query
+    # Where tables are spread over shards: an insert returns when the shards have it, a subquery
+    # is asked of all of them once, and rows deleted may be written again.
+    "insert_distributed_sync": 1,
+    "distributed_product_mode": "global",
+    "insert_deduplicate": 0,
 }
 
 
@@ -31,16 +36,20 @@ def connect(url: str, database: str | None = None, **defaults: object) -> Client
     return Client.from_url(urlunsplit(parts._replace(path=path, query=options)))
 
 
-def prepare(url: str) -> list[str]:
-    """Create the URL's database where it is missing and migrate it; the files applied."""
+def prepare(url: str, cluster: str = "") -> list[str]:
+    """Create the URL's database where it is missing and migrate it; the files applied.
+
+    On every server of a cluster where one is named. Raises MigrationError.
+    """
     name = urlsplit(url).path.strip("/") or DEFAULT_DATABASE
+    on = f" ON CLUSTER `{cluster}`" if cluster else ""
     client = connect(url, database="default")
     try:
-        client.execute(f"CREATE DATABASE IF NOT EXISTS `{name.replace('`', '')}`")
+        client.execute(f"CREATE DATABASE IF NOT EXISTS `{name.replace('`', '')}`{on}")
     finally:
         client.disconnect()
     client = connect(url)
     try:
-        return migrate(client)
+        return migrate(client, cluster=cluster)
     finally:
         client.disconnect()

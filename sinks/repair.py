@@ -11,6 +11,7 @@ from clickhouse_driver import Client
 from schemas.outcome import CustomerHealth, Member
 from schemas.state import Part
 from sinks.rows import HEALTH, IDENTITY_MEMBERS, PARTS, PartRow
+from sinks.shards import rows_of
 from sinks.writer import ClickHouseWriter
 
 # Below any epoch of the identity agent, so that whatever the workers send next is newer.
@@ -44,7 +45,7 @@ def add_health(client: Client, rows: Sequence[CustomerHealth]) -> None:
 
 def _delete(client: Client, table: str, column: str, names: Sequence[str]) -> None:
     client.execute(
-        f"ALTER TABLE {table} DELETE WHERE {column} IN %(names)s",
+        f"ALTER TABLE {rows_of(client, table)} DELETE WHERE {column} IN %(names)s",
         {"names": tuple(names)},
         settings=_NOW,
     )

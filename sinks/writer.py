@@ -35,6 +35,11 @@ _TRANSIENT: Final = frozenset(
         ErrorCodes.TOO_LESS_LIVE_REPLICAS,
         ErrorCodes.UNKNOWN_STATUS_OF_INSERT,
         ErrorCodes.KEEPER_EXCEPTION,
+        # A shard, or too many of its replicas, is away.
+        ErrorCodes.ALL_CONNECTION_TRIES_FAILED,
+        ErrorCodes.NO_ACTIVE_REPLICAS,
+        ErrorCodes.UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE,
+        ErrorCodes.DNS_ERROR,
         439,  # CANNOT_SCHEDULE_TASK
         745,  # SERVER_OVERLOADED
     }

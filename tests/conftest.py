@@ -6,13 +6,16 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from clickhouse_driver import Client
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pytest_socket import disable_socket, socket_allow_hosts
 
 from deploy.local.stack import Stack
 from schemas.settings import Settings, load
+from sinks.clickhouse import prepare
 from streams.cluster import delete_topics
+from tests.integration import two_shards
 from tests.servers import (
     BROKER,
     BROKER_FORGETS,
@@ -21,6 +24,7 @@ from tests.servers import (
 )
 
 _databases = count()
+_shard_databases = iter(two_shards.DATABASES)
 # A machine that is busy with the other suites is no fault of a test.
 hypothesis_settings.register_profile(
     "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -56,6 +60,38 @@ def clickhouse_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 def clickhouse_url(clickhouse_port: int) -> str:
     """URL of a database that does not exist yet."""
     return f"clickhouse://default@127.0.0.1:{clickhouse_port}/journey_{next(_databases)}"
+
+
+@pytest.fixture(scope="session")
+def _shards_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    with two_shards.running_two_shards(tmp_path_factory.mktemp("shards")) as port:
+        yield port
+
+
+@pytest.fixture
+def shards_url(_shards_port: int) -> str:
+    """URL of a database of a cluster, that does not exist yet."""
+    return f"clickhouse://default@127.0.0.1:{_shards_port}/{next(_shard_databases)}"
+
+
+@pytest.fixture(params=["one server", "two shards"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """URL of an empty database, made for one server, and for a cluster."""
+    spread = request.param == "two shards"
+    url: str = request.getfixturevalue("shards_url" if spread else "clickhouse_url")
+    if spread:
+        two_shards.prepare_shards(url).disconnect()
+    else:
+        prepare(url)
+    return url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Client]:
+    """A client of it, which may also change rows where they are."""
+    client = two_shards.connect_shards(database_url)
+    yield client
+    client.disconnect()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,8 @@
 --   clickhouse-client --multiquery < deploy/clickhouse/users.sql
 -- Nobody can log in until a password and a host are set, for each user:
 --   ALTER USER journey_sink IDENTIFIED BY '…' HOST ANY;
--- The database is called journey; where yours is not, change it here.
+-- The database is called journey; where yours is not, change it here. On a cluster, run it on each
+-- server, or with ON CLUSTER, or keep users in Keeper; the tables called _local are a cluster's.
 
 CREATE SETTINGS PROFILE IF NOT EXISTS journey_reading SETTINGS
     readonly = 2,
@@ -23,6 +24,10 @@ GRANT INSERT, SHOW COLUMNS ON journey.health TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.outreach TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.outreach_outcomes TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.dead_letters TO journey_sink;
+GRANT INSERT ON journey.touchpoints_local TO journey_sink;
+GRANT INSERT ON journey.parts_local TO journey_sink;
+GRANT INSERT ON journey.health_local TO journey_sink;
+GRANT INSERT ON journey.outreach_local TO journey_sink;
 GRANT SYSTEM RELOAD DICTIONARY ON *.* TO journey_sink;
 
 -- Console, Grafana, `journey receive` and the verbs that only ask.
@@ -36,6 +41,8 @@ GRANT SELECT, INSERT, ALTER, TRUNCATE, OPTIMIZE, CREATE DATABASE, CREATE TABLE, 
     CREATE DICTIONARY, DROP TABLE, DROP VIEW, DROP DICTIONARY, SHOW, dictGet ON journey.*
     TO journey_admin;
 GRANT SYSTEM RELOAD DICTIONARY ON *.* TO journey_admin;
+GRANT SYSTEM SYNC REPLICA ON journey.* TO journey_admin;
+GRANT CLUSTER, REMOTE ON *.* TO journey_admin;
 GRANT SELECT ON system.merge_tree_settings TO journey_admin;
 
 CREATE USER IF NOT EXISTS journey_sink HOST NONE DEFAULT ROLE journey_sink;

@@ -18,6 +18,7 @@ from producers.publisher import Publisher
 from producers.simulator.publish import SimulationCounts, publish_simulation
 from producers.simulator.stream import simulate
 from sinks.clickhouse import connect
+from sinks.shards import reload_identities
 from streams.cluster import wait_until_read
 
 FUNNEL: Final = ("web:product_view", "web:add_to_cart", "order:placed", "order:delivered")
@@ -138,7 +139,7 @@ def _asked(stack: Stack, ask: Callable[[], T]) -> T:
 
 
 def _outcome(stack: Stack, client: Client, counts: SimulationCounts, seconds: float) -> Outcome:
-    client.execute("SYSTEM RELOAD DICTIONARY customer_of")
+    reload_identities(client)
     metrics = stack.metrics()
     return Outcome(
         counts=counts,

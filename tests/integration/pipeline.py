@@ -69,6 +69,10 @@ class Pipeline:
             self.parts[name] = Process(name, command, environ, self.folder / f"{name}.log")
             self._ports[name] = port
 
+    def resume(self, sent: int) -> None:
+        """Go on as if so many had been sent."""
+        self._sent = sent
+
     def send(self, count: int) -> None:
         """Touchpoints of twenty customers; returns once the broker has them all."""
         with Publisher(self.settings) as publisher:
@@ -163,14 +167,19 @@ class Pipeline:
 
 
 @contextmanager
-def pipeline(folder: Path, clickhouse_url: str, stuck_seconds: float = 30.0) -> Iterator[Pipeline]:
+def pipeline(
+    folder: Path,
+    clickhouse_url: str,
+    stuck_seconds: float = 30.0,
+    create: Callable[[str], object] = create_tables,
+) -> Iterator[Pipeline]:
     """Broker and database, each behind its proxy, with topics and tables, and no part running."""
     with ExitStack() as stack:
         way = stack.enter_context(_broker_behind_proxy(folder))
         database = stack.enter_context(proxy(_port(clickhouse_url)))
         found = Pipeline(folder, way, database, clickhouse_url, stuck_seconds)
         stack.callback(found.stop)
-        create_tables(clickhouse_url)
+        create(clickhouse_url)
         declare(found.settings)
         yield found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -17,7 +17,6 @@ from analytics.steps import BadStep
 from analytics.timeline import customer_of, identifiers_of, timeline
 from schemas.outcome import DeadLetter, JourneyStep, Member, OutreachDecision
 from schemas.state import Part
-from sinks.clickhouse import connect, prepare
 from sinks.rows import DEAD_LETTERS, IDENTITY_MEMBERS, OUTREACH, PARTS, TOUCHPOINTS, PartRow
 from sinks.writer import ClickHouseWriter
 from tests.sink_records import step
@@ -30,11 +29,8 @@ Store = Callable[..., None]
 
 
 @pytest.fixture
-def client(clickhouse_url: str) -> Iterator[Client]:
-    prepare(clickhouse_url)
-    client = connect(clickhouse_url)
-    yield client
-    client.disconnect()
+def client(database: Client) -> Client:
+    return database
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import msgspec
 import pytest
 from clickhouse_driver import Client
@@ -13,8 +11,9 @@ from analytics.outreach import effect, logged
 from analytics.replay import decisions
 from schemas.outcome import Member, OutreachDecision
 from schemas.state import Part
-from sinks.clickhouse import connect, prepare
+from sinks.clickhouse import connect
 from sinks.rows import IDENTITY_MEMBERS, OUTREACH, PARTS, TOUCHPOINTS, PartRow
+from sinks.shards import rows_of
 from sinks.writer import ClickHouseWriter
 from streams.core.evidence import DAY_MS
 from streams.core.journey import apply
@@ -31,16 +30,13 @@ RULE = "r"
 
 
 @pytest.fixture
-def url(clickhouse_url: str) -> str:
-    prepare(clickhouse_url)
-    return clickhouse_url
+def url(database_url: str) -> str:
+    return database_url
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[Client]:
-    found = connect(url)
-    yield found
-    found.disconnect()
+def client(database: Client) -> Client:
+    return database
 
 
 def decided(
@@ -84,8 +80,8 @@ def test_those_reached_are_compared_with_those_held_out(url: str, client: Client
     assert (measured.reached.customers, measured.held_out.customers) == (40, 1)
     assert measured.health is None
     client.execute(
-        "ALTER TABLE outreach DELETE WHERE decided_at > 0 AND startsWith(decision_id, "
-        "'d1') AND length(decision_id) = 5",
+        f"ALTER TABLE {rows_of(client, 'outreach')} DELETE WHERE decided_at > 0 "
+        "AND startsWith(decision_id, 'd1') AND length(decision_id) = 5",
         settings={"mutations_sync": 2},
     )
     measured = effect(client, connect(url), RULE, 14, NOW, Policy())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ from clickhouse_driver import Client
 
 from schemas.outcome import JourneyStep
 from sinks import rescore as rescoring
-from sinks.clickhouse import connect, prepare
 from sinks.rescore import rescore, stale
 from sinks.rows import TOUCHPOINTS
+from sinks.shards import rows_of
 from sinks.writer import ClickHouseWriter
 from streams.core.sentiment import VERSION, score
 from tests.integration.journey import answer, journey, running, write_ndjson
@@ -29,11 +29,8 @@ SCORES = "SELECT anchor, text, sentiment, distress, scorer FROM touchpoints FINA
 
 
 @pytest.fixture
-def client(clickhouse_url: str) -> Iterator[Client]:
-    prepare(clickhouse_url)
-    client = connect(clickhouse_url)
-    yield client
-    client.disconnect()
+def client(database: Client) -> Client:
+    return database
 
 
 def said(number: int, text: str, scorer: str = "0-old", **changes: Any) -> JourneyStep:
@@ -83,7 +80,7 @@ def test_a_replay_by_the_sink_does_not_undo_it(client: Client) -> None:
     rescored = client.execute(SCORES)
     store(client, old)
     assert client.execute(SCORES) == rescored
-    client.execute("OPTIMIZE TABLE touchpoints FINAL")
+    client.execute(f"OPTIMIZE TABLE {rows_of(client, 'touchpoints')} FINAL")
     assert client.execute(SCORES) == rescored
     assert client.execute("SELECT count() FROM touchpoints") == [(20,)]
 

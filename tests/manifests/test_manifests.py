@@ -18,8 +18,8 @@ from deploy.kafka.acls import ROLES
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 SCHEMAS = Path(os.environ.get("JOURNEY_SCHEMAS", ".schemas"))
-# No registry of ours has the schemas of Altinity's operator: checked by eye only.
-UNCHECKED = {"ClickHouseInstallation"}
+# No registry of ours has the schemas of Altinity's operator: these were checked by hand, once.
+UNCHECKED = {"ClickHouseInstallation", "ClickHouseKeeperInstallation"}
 pytestmark = pytest.mark.manifests
 
 
@@ -86,6 +86,63 @@ def test_a_misspelt_field_is_found(custom: dict[tuple[str, str], dict[str, Any]]
         jsonschema.Draft7Validator(schema).validate(wrong)
 
 
+def loaded(name: str) -> dict[str, Any]:
+    """Kind to resource of one of our files."""
+    file = DEPLOY / "kubernetes" / name
+    return {found["kind"]: found for found in yaml.safe_load_all(file.read_text())}
+
+
+def test_workers_keep_their_state_on_a_volume_of_their_own() -> None:
+    workers = loaded("worker.yaml")["StatefulSet"]["spec"]
+    (container,) = workers["template"]["spec"]["containers"]
+    state = {one["name"]: one.get("value", "") for one in container["env"]}["JOURNEY_STATE"]
+    owned = {claim["metadata"]["name"] for claim in workers["volumeClaimTemplates"]}
+    mounted = [m["mountPath"] for m in container["volumeMounts"] if m["name"] in owned]
+    assert any(Path(state).is_relative_to(path) for path in mounted)
+    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    (volume,) = re.findall(r"^VOLUME (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    told = compose["services"]["worker"]["environment"]
+    assert Path(told["JOURNEY_STATE"]).is_relative_to(volume)
+    assert told.items() > compose["services"]["sink"]["environment"].items()
+
+
+def test_what_the_files_say_twice_is_the_same() -> None:
+    settings = loaded("settings.yaml")["ConfigMap"]["data"]
+    scaled = loaded("worker.yaml")["ScaledObject"]["spec"]
+    assert str(scaled["maxReplicaCount"]) == settings["JOURNEY_PARTITIONS"]
+    installation = loaded("clickhouse.yaml")["ClickHouseInstallation"]
+    (cluster,) = installation["spec"]["configuration"]["clusters"]
+    assert cluster["name"] == settings["JOURNEY_CLICKHOUSE_CLUSTER"]
+    keeper = loaded("clickhouse.yaml")["ClickHouseKeeperInstallation"]["metadata"]["name"]
+    (node,) = installation["spec"]["configuration"]["zookeeper"]["nodes"]
+    assert node["host"] == f"keeper-{keeper}"
+    pod = loaded("backup.yaml")["CronJob"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (command,) = pod["containers"][0]["args"]
+    assert f"ON CLUSTER {cluster['name']} TO Disk('backups'," in command
+    assert installation["spec"]["configuration"]["settings"]["backups/allowed_disk"] == "backups"
+
+
+@pytest.mark.parametrize("file", ["worker.yaml", "sink.yaml"])
+def test_long_lived_pods_are_asked_limited_spread_and_not_all_taken_at_once(file: str) -> None:
+    found = loaded(file)
+    kind = "StatefulSet" if "StatefulSet" in found else "Deployment"
+    pod = found[kind]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    probes = {
+        probe: container[probe]["httpGet"]["path"]
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert list(probes.values()) == ["/live", "/live", "/ready"]
+    assert container["resources"]["limits"]["memory"]
+    labels = found[kind]["spec"]["template"]["metadata"]["labels"]
+    for selector in (
+        pod["topologySpreadConstraints"][0]["labelSelector"],
+        found["PodDisruptionBudget"]["spec"]["selector"],
+        {"matchLabels": found["Service"]["spec"]["selector"]},
+    ):
+        assert selector["matchLabels"].items() <= labels.items()
+
+
 def test_compose_file_is_what_compose_takes() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     schema = json.loads((SCHEMAS / "compose.json").read_text())
@@ -95,7 +152,8 @@ def test_compose_file_is_what_compose_takes() -> None:
 def test_every_image_is_pinned() -> None:
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
     images = [service["image"] for service in compose["services"].values()]
-    images += re.findall(r"image: (\S+)", (DEPLOY / "kubernetes" / "clickhouse.yaml").read_text())
+    for file in ("clickhouse.yaml", "backup.yaml"):
+        images += re.findall(r"image: (\S+)", (DEPLOY / "kubernetes" / file).read_text())
     images += re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     for image in images:
         assert re.search(r":v?\d|:\$\{JOURNEY_VERSION", image), image

@@ -50,9 +50,13 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("schemas", "streams.core", "streams.cluster", "streams.delivery", "streams.metrics"),
         *("streams.security", *VITALS, "sinks.dispatch"),
     },
-    "analytics": {"schemas", "streams.core", "streams.metrics", "streams.cluster", "analytics"},
+    "analytics": {
+        *("schemas", "streams.core", "streams.metrics", "streams.cluster", "sinks.shards"),
+        "analytics",
+    },
     "privacy": {
-        *("schemas", "streams.core", "streams.cluster", "producers", "analytics", "privacy"),
+        *("schemas", "streams.core", "streams.cluster", "producers", "analytics", "sinks.shards"),
+        "privacy",
     },
     "alerts": {
         *("schemas", "streams.core", "streams.cluster", "streams.delivery", "streams.metrics"),
