@@ -138,8 +138,7 @@ def _panel(panel: Panel, number: int, at: model.GridPos) -> _PanelBuilder:
     found.datasource(PROMETHEUS if isinstance(panel.queries[0], Prom) else CLICKHOUSE)
     for name, query in zip("ABCDEFGH", list[Prom | Sql](panel.queries), strict=False):
         found.with_target(_target(query, name, panel.kind))
-    if panel.steps:
-        found.thresholds(_thresholds(panel.steps))
+    found.thresholds(_thresholds(panel.steps or ((None, "green"),)))
     scheme = _scheme(panel)
     found.color_scheme(dashboard.FieldColor().mode(scheme))
     for value, tell in (

@@ -77,7 +77,11 @@ OUTREACH: Final = Dashboard(
                     "countIf(taken) / count()",
                     "percentunit",
                 ),
-                _stat("Customers reached", "Each once.", "uniqExactIf(customer, taken)"),
+                _stat(
+                    "Customers reached",
+                    "Customers of whom something was taken, each once.",
+                    "uniqExactIf(customer, taken)",
+                ),
                 _stat("Held out", "Left alone, to compare with.", "uniqExactIf(customer, holdout)"),
                 Panel(
                     kind="stat",

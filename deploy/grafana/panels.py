@@ -68,7 +68,7 @@ class Panel:
     queries: tuple[Prom, ...] | tuple[Sql, ...]
     unit: str = "short"
     width: int = 8
-    height: int = 7
+    height: int = 6
     steps: Steps = ()
     columns: Mapping[str, Column] = field(default_factory=dict)
     colours: Mapping[str, str] = field(default_factory=dict)  # series -> colour

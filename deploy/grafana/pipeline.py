@@ -95,6 +95,38 @@ PIPELINE: Final = Dashboard(
                     width=4,
                     height=4,
                 ),
+                Panel(
+                    kind="states",
+                    title="Dependencies and progress",
+                    says="Kafka and ClickHouse as workers and sinks find them, and whether work "
+                    "waits while nothing moves.",
+                    queries=(
+                        Prom(
+                            "max by (job, dependency) (journey_outage)", "{{dependency}} ({{job}})"
+                        ),
+                        Prom("max by (job) (journey_stuck)", "{{job}} stuck"),
+                    ),
+                    values=_IS,
+                    width=12,
+                    height=4,
+                ),
+                Panel(
+                    kind="states",
+                    title="Alerts",
+                    says="Pending: its condition holds, but not yet for long enough to fire.",
+                    queries=(
+                        Prom(
+                            "max by (alertname) "
+                            '(ALERTS{alertname=~"Journey.*",alertstate="pending"} '
+                            'or 2 * ALERTS{alertname=~"Journey.*",alertstate="firing"})',
+                            "{{alertname}}",
+                        ),
+                    ),
+                    values={"1": ("pending", "orange"), "2": ("firing", "red")},
+                    empty="none",
+                    width=12,
+                    height=4,
+                ),
             ),
         ),
         Row(
@@ -153,36 +185,6 @@ PIPELINE: Final = Dashboard(
                         Prom("sum(rate(journey_members_total[$__rate_interval]))", "merged"),
                     ),
                     unit="cps",
-                ),
-                Panel(
-                    kind="states",
-                    title="Dependencies and progress",
-                    says="Kafka and ClickHouse as workers and sinks find them, and whether work "
-                    "waits while nothing moves.",
-                    queries=(
-                        Prom(
-                            "max by (job, dependency) (journey_outage)", "{{dependency}} ({{job}})"
-                        ),
-                        Prom("max by (job) (journey_stuck)", "{{job}} stuck"),
-                    ),
-                    values=_IS,
-                    width=12,
-                ),
-                Panel(
-                    kind="states",
-                    title="Alerts",
-                    says="Pending: its condition holds, but not yet for long enough to fire.",
-                    queries=(
-                        Prom(
-                            "max by (alertname) "
-                            '(ALERTS{alertname=~"Journey.*",alertstate="pending"} '
-                            'or 2 * ALERTS{alertname=~"Journey.*",alertstate="firing"})',
-                            "{{alertname}}",
-                        ),
-                    ),
-                    values={"1": ("pending", "orange"), "2": ("firing", "red")},
-                    empty="none",
-                    width=12,
                 ),
             ),
         ),
