@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint audit bench lock clean kafka fuzz faults manifests alerts
+.PHONY: demo test lint audit bench lock clean kafka fuzz faults manifests alerts dashboards
 .PHONY: integration integration-kafka integration-tools driver-suite
 
 demo: $(INSTALLED)
@@ -34,9 +34,11 @@ audit: $(INSTALLED)
 driver-suite: $(INSTALLED)
 	$(BIN)/python -m tests.integration.run_driver_suite
 
-# What the integration tests need besides Python: Debian's ClickHouse client and server, of which
-# no service is started.
+# What the integration tests need besides Python: Debian's ClickHouse client and server, and its
+# Prometheus; no service of them is started.
 integration-tools:
+	command -v prometheus >/dev/null || \
+	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends prometheus; }
 	{ command -v clickhouse-client && command -v clickhouse-server; } >/dev/null || \
 	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends \
 	    clickhouse-client clickhouse-server; }
@@ -49,7 +51,12 @@ alerts:
 	promtool test rules tests/alerts/*.yaml
 	amtool check-config deploy/alertmanager/alertmanager.yaml
 
-# deploy/'s files against the schemas of Compose, Kubernetes, Strimzi and KEDA; needs Java 21.
+# Grafana's dashboards, from the tables in deploy/grafana.
+dashboards: $(INSTALLED)
+	$(BIN)/python -m deploy.grafana
+
+# deploy/'s files against the schemas of Compose, Kubernetes, Strimzi, KEDA and Grafana; needs Java 21
+# and Node.
 manifests: $(INSTALLED)
 	tests/manifests/fetch.sh .schemas
 	$(BIN)/pytest -m manifests tests/manifests
