@@ -34,11 +34,9 @@ audit: $(INSTALLED)
 driver-suite: $(INSTALLED)
 	$(BIN)/python -m tests.integration.run_driver_suite
 
-# What the integration tests need besides Python: Debian's ClickHouse client and server, and its
-# Prometheus; no service of them is started.
+# What the integration tests need besides Python: Debian's ClickHouse client and server, of which
+# no service is started.
 integration-tools:
-	command -v prometheus >/dev/null || \
-	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends prometheus; }
 	{ command -v clickhouse-client && command -v clickhouse-server; } >/dev/null || \
 	  { apt-get update -q && RUNLEVEL=1 apt-get install -qy --no-install-recommends \
 	    clickhouse-client clickhouse-server; }
