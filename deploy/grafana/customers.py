@@ -48,10 +48,7 @@ CUSTOMERS: Final = Dashboard(
         Variable(
             name="segment",
             label="Segment",
-            source=Sql(
-                "SELECT DISTINCT segment AS value, if(segment = '', 'none yet', segment) AS label "
-                "FROM health ORDER BY label"
-            ),
+            source=Sql("SELECT DISTINCT segment FROM health WHERE segment != '' ORDER BY segment"),
         ),
         Variable(
             name="language",

@@ -41,7 +41,7 @@ from tests import grafana
 from tests.grafana import Chosen, Query
 from tests.servers import BROKER, refusing_port
 
-pytestmark = [pytest.mark.integration, pytest.mark.broker]
+pytestmark = pytest.mark.integration
 
 PATIENCE = 120.0  # seconds from the stack's start until every panel shows something
 TOUCHPOINTS, CUSTOMERS, RATE = 6_000, 300, 1_000
