@@ -40,7 +40,12 @@ class Query:
         """Seconds of `$__interval`: the range by the panel's points, no less than it asks for."""
         source = _sources()[self.panel["datasource"]["uid"]]["jsonData"].get("timeInterval", "1s")
         least = max(seconds(source), seconds(self.panel.get("interval", "1s")))
-        return max(least, seconds(since(self.dashboard)) // _POINTS)
+        return max(least, self.range // _POINTS)
+
+    @property
+    def range(self) -> int:
+        """Seconds that the panel looks back: as far as its dashboard, where it does not say."""
+        return seconds(self.panel.get("timeFrom") or since(self.dashboard))
 
     def promql(self, chosen: Chosen) -> str:
         """PromQL with variables and `$__rate_interval` filled in, as Grafana documents them."""
@@ -54,7 +59,7 @@ class Query:
 
     def sql(self, chosen: Chosen, now: int) -> str:
         """SQL with variables and macros expanded, as version 4.20 of the plug-in does."""
-        return expand(self.target["rawSql"], chosen, now, seconds(since(self.dashboard)), self.step)
+        return expand(self.target["rawSql"], chosen, now, self.range, self.step)
 
 
 def dashboards() -> dict[str, dict[str, Any]]:

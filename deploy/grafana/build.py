@@ -150,6 +150,8 @@ def _panel(panel: Panel, number: int, at: model.GridPos) -> _PanelBuilder:
             tell(value)
     if panel.every:
         found.interval(panel.every)
+    if panel.since:
+        found.time_from(panel.since)
     if panel.empty:
         found.no_value(panel.empty)
     if panel.values:

@@ -9,6 +9,7 @@ from deploy.grafana.panels import (
     BANDS,
     DISTRESS,
     DISTRESSED,
+    LIVE,
     Column,
     Dashboard,
     Panel,
@@ -241,6 +242,7 @@ ORDER BY time"""
                     kind="stack",
                     title="Customers by segment",
                     says="Of those who have bought; docs/health.md says what each means.",
+                    since=LIVE,
                     queries=(
                         Prom(
                             'sum by (segment) (journey_customers{segment!="none"})', "{{segment}}"
@@ -337,6 +339,7 @@ ORDER BY "Value of a year" DESC, segment"""
                     kind="stack",
                     title="Customers by band",
                     says="As of the last sweep of the workers.",
+                    since=LIVE,
                     queries=(Prom("sum by (band) (journey_customers)", "{{band}}"),),
                     colours=BAND_COLOURS,
                 ),

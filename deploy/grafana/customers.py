@@ -9,6 +9,7 @@ from deploy.grafana.panels import (
     BANDS,
     DISTRESS,
     DISTRESSED,
+    LIVE,
     Column,
     Dashboard,
     Panel,
@@ -151,6 +152,7 @@ FROM (
                     kind="stack",
                     title="Customers by band",
                     says="As of the last sweep of the workers. All customers, whatever is chosen.",
+                    since=LIVE,
                     queries=(Prom("sum by (band) (journey_customers)", "{{band}}"),),
                     colours=BAND_COLOURS,
                 ),
@@ -226,6 +228,7 @@ ORDER BY points DESC"""
                     kind="lines",
                     title="Sentiment of what they write, median",
                     says="-1 to 1, by channel. Live, so it moves before health does.",
+                    since=LIVE,
                     queries=(
                         Prom(
                             "histogram_quantile(0.5, sum by (channel, le) "
@@ -304,6 +307,7 @@ LIMIT 50"""
                     kind="lines",
                     title="Texts in distress, by channel",
                     says=f"Share of texts whose own distress is over {_LEAST}.",
+                    since=LIVE,
                     queries=(
                         Prom(
                             "1 - sum by (channel) "

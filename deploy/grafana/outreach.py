@@ -7,6 +7,7 @@ from typing import Final
 from deploy.grafana.panels import (
     BANDS,
     DISTRESS,
+    LIVE,
     Column,
     Dashboard,
     Panel,
@@ -21,9 +22,7 @@ _CHOSEN: Final = (
     f"$__timeFilter(decided_at) AND {chosen('rule', 'rule')} AND {chosen('channel', 'channel')}"
 )
 _FROM: Final = f"FROM outreach FINAL\nWHERE {_CHOSEN}"
-_P: Final = (
-    "histogram_quantile({}, sum by (le) (rate(journey_outreach_seconds_bucket[$__rate_interval])))"
-)
+_P99: Final = "histogram_quantile(0.99, sum by (le) (rate(journey_outreach_seconds_bucket[1h])))"
 
 # Customers by whether they were first reached or first held out; who was both is neither, as in
 # `journey outreach effect`, which also gives the intervals.
@@ -87,8 +86,8 @@ OUTREACH: Final = Dashboard(
                     kind="stat",
                     title="Touchpoint to decision, p99",
                     says="From the broker taking the touchpoint to the guard's decision, in the "
-                    "last five minutes with any.",
-                    queries=(Prom(_P.format(0.99)),),
+                    "last hour.",
+                    queries=(Prom(_P99),),
                     unit="s",
                     steps=((None, "green"), (5, "orange"), (30, "red")),
                     width=4,
@@ -199,6 +198,7 @@ ORDER BY "Decided" DESC, rule"""
                     kind="lines",
                     title="Decisions a second, and why not",
                     says="Live: what rules ask for now, and the checks that object.",
+                    since=LIVE,
                     queries=(
                         Prom("sum(rate(journey_outreach_total[5m]))", "decided"),
                         Prom('sum(rate(journey_outreach_total{taken="true"}[5m]))', "taken"),

@@ -12,6 +12,8 @@ Kind = Literal["stat", "lines", "stack", "bars", "table", "states", "heatmap"]
 # (from this value on, colour); the first begins at None: below everything
 Steps = tuple[tuple[float | None, str], ...]
 
+# Of panels that show metrics on a dashboard of weeks, which would ask for a point each half hour.
+LIVE: Final = "3h"
 WIDTH: Final = 24  # columns of Grafana's grid
 
 
@@ -77,6 +79,7 @@ class Panel:
     most: float | None = None
     decimals: int | None = None
     every: str = ""
+    since: str = ""  # where it looks back less far than its dashboard
     empty: str = ""  # shown in place of "No data", where nothing is good news
 
 
