@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
-.PHONY: demo test lint audit bench lock clean kafka fuzz faults manifests alerts
+.PHONY: demo test lint audit bench lock clean kafka fuzz faults manifests alerts dashboards
 .PHONY: integration integration-kafka integration-tools driver-suite
 
 demo: $(INSTALLED)
@@ -50,7 +50,12 @@ alerts:
 	promtool test rules tests/alerts/*.yaml
 	amtool check-config deploy/alertmanager/alertmanager.yaml
 
-# deploy/'s files against the schemas of Compose, Kubernetes, Strimzi and KEDA; needs Java 21.
+# Grafana's dashboards, from the tables in deploy/grafana.
+dashboards: $(INSTALLED)
+	$(BIN)/python -m deploy.grafana
+
+# deploy/'s files against the schemas of Compose, Kubernetes, Strimzi, KEDA and Grafana; needs Java 21
+# and Node.
 manifests: $(INSTALLED)
 	tests/manifests/fetch.sh .schemas
 	$(BIN)/pytest -m manifests tests/manifests

@@ -30,10 +30,24 @@ GRANT INSERT ON journey.health_local TO journey_sink;
 GRANT INSERT ON journey.outreach_local TO journey_sink;
 GRANT SYSTEM RELOAD DICTIONARY ON *.* TO journey_sink;
 
--- Console, Grafana, `journey receive` and the verbs that only ask.
+-- Console, `journey receive` and the verbs that only ask.
 CREATE ROLE IF NOT EXISTS journey_reader;
 GRANT SELECT ON journey.* TO journey_reader;
 GRANT dictGet ON journey.customer_of TO journey_reader;
+
+-- Grafana: what its dashboards show, and what people wrote or were written in none of it. Whoever may
+-- edit a dashboard may ask ClickHouse anything that this role may.
+CREATE ROLE IF NOT EXISTS journey_grafana;
+GRANT SELECT(anchor, occurred_at, event_id, channel, type, stage, account, language, sentiment,
+    distress, scorer, fields, amount_minor, currency, received_at, rescored_at)
+    ON journey.touchpoints TO journey_grafana;
+GRANT SELECT(customer, day, evaluated_at, identifiers, touchpoints, health, sentiment, distress,
+    segment, account, role, components, causes, reasons, reasons_fa, purchases, tenure, alive,
+    currency, clv_minor, gets, gives) ON journey.health TO journey_grafana;
+GRANT SELECT(customer, decision_id, rule, channel, decided_at, taken, suppressed_by, detail, why,
+    health, distress, account, language, ways_out, holdout, due_at, expires_at, requested_at)
+    ON journey.outreach TO journey_grafana;
+GRANT dictGet ON journey.customer_of TO journey_grafana;
 
 -- `journey setup` and the verbs that change what is stored.
 CREATE ROLE IF NOT EXISTS journey_admin;
@@ -48,8 +62,11 @@ GRANT SELECT ON system.merge_tree_settings TO journey_admin;
 CREATE USER IF NOT EXISTS journey_sink HOST NONE DEFAULT ROLE journey_sink;
 CREATE USER IF NOT EXISTS journey_reader HOST NONE DEFAULT ROLE journey_reader
     SETTINGS PROFILE 'journey_reading';
+CREATE USER IF NOT EXISTS journey_grafana HOST NONE DEFAULT ROLE journey_grafana
+    SETTINGS PROFILE 'journey_reading';
 CREATE USER IF NOT EXISTS journey_admin HOST NONE DEFAULT ROLE journey_admin;
 GRANT journey_sink TO journey_sink;
 GRANT journey_reader TO journey_reader;
+GRANT journey_grafana TO journey_grafana;
 GRANT journey_admin TO journey_admin;
-ALTER QUOTA journey_reading TO journey_reader;
+ALTER QUOTA journey_reading TO journey_reader, journey_grafana;

@@ -16,6 +16,7 @@ from sinks.consumer import write
 from sinks.migrate import migrate
 from sinks.rows import TABLES
 from sinks.writer import ClickHouseWriter
+from tests import grafana
 from tests.integration.clickhouse_roles import running_as, sql_statements
 from tests.sink_records import ONE_OF_EACH, record
 
@@ -59,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def reader(folder: Path) -> Iterator[str]:
     with running_as("journey_reader", folder) as url:
         yield url
@@ -113,6 +114,32 @@ def test_the_reader_changes_nothing(reader: str) -> None:
         "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
         "CREATE USER other",
     )
+
+
+def test_grafana_sees_what_its_dashboards_show_and_no_texts(folder: Path) -> None:
+    with running_as("journey_grafana", folder) as url:
+        client = connect(url)
+        try:
+            asked = [query for query in grafana.queries() if query.is_sql]
+            assert asked
+            for query in asked:
+                some = grafana.chosen(
+                    query.dashboard, lambda one: grafana.listed(one) or ["x"], narrow=True
+                )
+                client.execute(query.sql(some, now=1_700_000_000))
+        finally:
+            client.disconnect()
+        assert_denied(
+            url,
+            "SELECT text FROM touchpoints",
+            "SELECT identifiers FROM touchpoints",
+            "SELECT body FROM outreach",
+            "SELECT raw FROM dead_letters",
+            "SELECT * FROM erasing",
+            "SELECT part FROM parts",
+            "SELECT * FROM customers",
+            "INSERT INTO touchpoints (anchor) SELECT 'cookie:2'",
+        )
 
 
 def test_the_file_is_of_statements_that_clickhouse_knows(clickhouse_url: str) -> None:

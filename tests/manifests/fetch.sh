@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The schemas that deploy/'s files are checked against, into a folder: Strimzi's resources (Maven
-# Central; its generator needs Java 21 or newer), KEDA's and Compose's (the Go module proxy).
+# Central; its generator needs Java 21 or newer), KEDA's and Compose's (the Go module proxy), those of
+# Grafana's dashboards (npm; from its TypeScript types).
 set -euo pipefail
 folder=$1
 here=$(dirname "$0")
@@ -22,6 +23,15 @@ for kind in scaledobjects triggerauthentications; do
 done
 module github.com/compose-spec/compose-go/v2@v2.16.2 75410c9723430b920592093014fc53641f6207e01b52c016c848ba62bf2da805 schema/compose-spec.json \
   > "$folder/compose.json"
+
+cp -r "$here/grafana" "$folder/grafana"
+(
+  cd "$folder/grafana"
+  npm ci --silent --ignore-scripts --no-audit --no-fund
+  node node_modules/.bin/ts-json-schema-generator --path dashboard.ts --tsconfig tsconfig.json \
+    --type Grafana --expose none --no-type-check --out ../grafana.json
+)
+rm -r "$folder/grafana"
 
 java=
 for candidate in "${JAVA21:-}" "$(command -v java)" /usr/lib/jvm/*/bin/java; do

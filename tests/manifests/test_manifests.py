@@ -24,10 +24,12 @@ pytestmark = pytest.mark.manifests
 
 
 def resources() -> Iterator[Any]:
-    for file in sorted((DEPLOY / "kubernetes").glob("*.yaml")):
+    files = [*(DEPLOY / "kubernetes").glob("*.yaml"), DEPLOY / "grafana" / "kubernetes.yaml"]
+    for file in sorted(files):
         for resource in yaml.safe_load_all(file.read_text()):
             name = resource.get("metadata", {}).get("name", "")
-            yield pytest.param(resource, id=f"{file.stem}-{resource['kind']}-{name}")
+            folder = file.parent.name
+            yield pytest.param(resource, id=f"{folder}-{file.stem}-{resource['kind']}-{name}")
 
 
 @pytest.fixture(scope="module")
@@ -67,9 +69,9 @@ def test_resource_is_what_its_reader_takes(
     kind = resource["kind"]
     if kind == "Kustomization":
         listed = set(resource["resources"])
-        assert listed == {f.name for f in (DEPLOY / "kubernetes").glob("*.yaml")} - {
-            "kustomization.yaml"
-        }
+        assert listed == {"../grafana"} | {
+            f.name for f in (DEPLOY / "kubernetes").glob("*.yaml")
+        } - {"kustomization.yaml"}
     elif schema := custom.get((resource["apiVersion"], kind)):
         jsonschema.Draft7Validator(schema).validate(resource)
     elif kind not in UNCHECKED:

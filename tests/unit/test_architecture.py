@@ -65,6 +65,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "deploy.local": {"schemas", "streams", "producers", "sinks", "analytics", "deploy.local"},
     "deploy.kafka": {"schemas", "streams", "deploy.kafka"},
+    "deploy.grafana": {"schemas", "streams.core", "analytics", "deploy.grafana"},
     "deploy.local.clickhouse": {"deploy.local.clickhouse"},
     "commands": {*SOURCES, "deploy.local", "deploy.kafka"},
     "cli": {"commands"},
