@@ -285,7 +285,7 @@ END_TO_END_SECONDS: Final = BulkHistogram(
     "journey_end_to_end_seconds", "Touchpoint received to row stored.", _LATENCY
 )
 # journey_breakdown_touchpoints_total and journey_breakdown_distressing_total, by `breakdown` and
-# its values; at most 612 of each in a process, see `core.breakdown`
+# its values; at most 613 of each in a process, see `core.breakdown`
 BREAKDOWN: Final = BreakdownCounters()
 for _collector in (SENTIMENT, DISTRESS, CUSTOMERS, ACCOUNTS, END_TO_END_SECONDS, BREAKDOWN):
     REGISTRY.register(_collector)

@@ -91,7 +91,7 @@ async def live(chance: Random, on_disk: bool, in_step: bool) -> None:
         elif move == "compact":
             await pipeline.compact(chance)
         elif move == "revoke":
-            pipeline.revoke(chance.randrange(partitions))
+            await pipeline.revoke(chance.randrange(partitions), chance.randint(1, 4))
         elif move == "power cut":
             pipeline.cut_power(chance)
         elif move == "enter" and len(entries) < 4:
