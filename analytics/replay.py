@@ -60,7 +60,7 @@ ORDER BY decided_at, decision_id
 _PASTS: Final = """
 SELECT account, max(day), argMax(at_end, day)
 FROM (
-    SELECT account, toRelativeDayNum(evaluated_at, 'UTC') AS day,
+    SELECT account, intDiv(toUnixTimestamp64Milli(evaluated_at), 86400000) AS day,
         argMax(health, evaluated_at) AS at_end
     FROM accounts FINAL
     WHERE contacts > 0

@@ -29,9 +29,15 @@ rules:
     channel: call_task
     cooldown: 3d
     ways_out: [call_back]
-    template:
+    template: &texts
       en: {{subject: "{{account}}", body: "{{role}}, {{silence}} days: {{ways_out}}."}}
       fa: {{subject: "{{account}}", body: "{{role}}: {{ways_out}}."}}
+  - name: account_lost
+    when: {{account_health_drop: {{points: 99, days: 30}}}}
+    to: anyone
+    channel: call_task
+    ways_out: [call_back]
+    template: *texts
 """
 SHOWN = ("account", "health", "band", "contacts", "bands", "weakest", "reasons")
 
@@ -74,6 +80,28 @@ def live(stack: Running) -> list[dict[str, Any]]:
         client.disconnect()
     found = [dict(zip(SHOWN, row, strict=True)) for row in rows]
     return sorted((one for one in found if one["contacts"]), key=lambda one: str(one["account"]))
+
+
+def past(stack: Running, account: str) -> dict[int, int]:
+    """Health by day, as the account remembers it for its rules."""
+    client = stack.clickhouse()
+    try:
+        query = "SELECT past FROM accounts WHERE account = %(a)s ORDER BY evaluated_at DESC LIMIT 1"
+        found: dict[int, int] = client.execute(query, {"a": account})[0][0]
+    finally:
+        client.disconnect()
+    return found
+
+
+def stood(stack: Running, account: str, days_ago: int, health: int) -> None:
+    """An account is stored to have stood somewhere."""
+    client = stack.clickhouse()
+    try:
+        at = datetime.now(UTC) - timedelta(days=days_ago)
+        insert = "INSERT INTO accounts (account, evaluated_at, health, contacts) VALUES"
+        client.execute(insert, [(account, at, health, 1)])
+    finally:
+        client.disconnect()
 
 
 def computed(data: Path) -> list[dict[str, Any]]:
@@ -126,6 +154,10 @@ def test_accounts_are_live_and_right_whatever_happens_to_workers(tmp_path: Path)
         assert gone == computed(data)
         assert '"customer:boss-1"' not in json.dumps(gone)
         assert next(one["contacts"] for one in gone if one["account"] == "B2B-1") == USERS + 1
+        for days_ago, health in ((200, 1), (60, 95), (11, 70), (10, 72)):
+            stood(stack, "B2B-2", days_ago, health)
+        today = datetime.now(UTC).toordinal() - datetime(1970, 1, 1, tzinfo=UTC).toordinal()
+        assert set(past(stack, "B2B-2")) <= {today - 1, today}
         assert stack.end(signal.SIGTERM) == 0
     # The broker has forgotten everything: state is rebuilt from the ledger.
     with running(data, "up", rules_file=rules) as stack:
@@ -134,4 +166,6 @@ def test_accounts_are_live_and_right_whatever_happens_to_workers(tmp_path: Path)
         until(lambda: live(stack) == computed(data), "accounts are not as the ledger says")
         assert len(live(stack)) == COMPANIES + 1
         assert decisions(data) == expected
+        before = {day: health for day, health in past(stack, "B2B-2").items() if day < today - 1}
+        assert before == {today - 60: 95, today - 11: 70, today - 10: 72}
         assert stack.end(signal.SIGTERM) == 0

@@ -85,6 +85,7 @@ def past() -> list[dict[str, Any]]:
         touch(("cookie", COOKIE)),
         touch(nasrin, ("cookie", COOKIE), ("email", EMAIL), hours=30),
         touch(nasrin, ("phone", PHONE), ("device", DEVICE), channel="app", type="screen_view"),
+        touch(nasrin, account="kaveh-holding", properties={"role": "decision_maker"}),
         touch(nasrin, ("order", ORDER), **order, type="placed", amount_minor=5, currency="IRR"),
         touch(("order", ORDER), **order, type="shipped"),
         *complaints(("phone", PHONE), f"بار سوم است و کسی جواب نمی‌دهد، افتضاح! {MARKER_FA}"),
@@ -225,7 +226,9 @@ def test_the_export_has_all_that_is_held(stack: Stack, erased: Erased) -> None:
     assert given["identifiers"] == hers(stack)
     assert given["shared"] == [f"device:{TABLET}"]
     assert len(given["dead_letters"]) == 2
-    assert len(given["touchpoints"]) == 12
+    assert len(given["touchpoints"]) == 13
+    assert {row["weakest"] for row in given["accounts"]} <= set(hers(stack))
+    assert given["accounts"][-1]["contacts"] == 1
     assert {link["action"] for link in given["identity_links"]} == {"seen", "join"}
     reached = {row["customer"] for row in given["outreach"]}
     assert f"customer:{CUSTOMER}" in reached
@@ -265,6 +268,8 @@ def test_nobody_is_known_and_the_neighbour_is_unharmed(
     ]
     assert ledger == before
     assert others == erased.neighbour[1:]
+    newest = "SELECT contacts, weakest FROM accounts ORDER BY evaluated_at DESC LIMIT 1"
+    assert client.execute(newest) == [(0, "")]
     whose = "SELECT customer FROM identity WHERE identifier = %(tablet)s"
     assert client.execute(whose, {"tablet": f"device:{TABLET}"}) == [(f"customer:{NEIGHBOUR}",)]
     assert len(client.execute("SELECT 1 FROM dead_letters FINAL")) == 1
@@ -279,8 +284,11 @@ def test_no_byte_of_hers_is_left_on_disk(stack: Stack, erased: Erased) -> None:
 
     def clean() -> bool:
         # Others go on: Kafka closes segments as it writes.
-        others = [("customer", f"other-{n}") for n in range(12)]
-        send(stack, [touch(other, ("cookie", f"browser-{next(numbers)}")) for other in others])
+        sent = []
+        for n in range(12):
+            other, browser = ("customer", f"other-{n}"), ("cookie", f"browser-{next(numbers)}")
+            sent.append(touch(other, browser, account=f"company-{n}"))
+        send(stack, sent)
         left.clear()
         for folder in folders:
             for needle, files in find(stack.settings.data / folder, needles(stack)).items():
