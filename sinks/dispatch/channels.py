@@ -27,7 +27,7 @@ from streams.retry import backoff
 
 _MESSAGES: Final = 64  # to our own topic, under way at a time
 _FIRST_PAUSE: Final = 1.0  # seconds of an open breaker, growing to
-_LONGEST_PAUSE: Final = 30.0
+_LONGEST_PAUSE: Final = 10.0
 _LINK_DAYS: Final = 14
 
 

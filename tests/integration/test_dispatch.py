@@ -40,7 +40,7 @@ from tests.endpoint import SECRET, Answer, Endpoint, Received, serving
 from tests.faults.check import newest, records
 
 pytestmark = pytest.mark.integration
-PATIENCE = 60.0
+PATIENCE = 120.0
 ADDRESS, PHONE = "reza@example.org", "+989121234567"
 FA = {"subject": "سفارش شما دیر شده است", "body": "سلام،\n.انتخاب با شماست: {link}"}
 EN = {"subject": "Your order is late", "body": "Hello,\nyou can choose: {link}"}
@@ -397,7 +397,7 @@ def test_an_endpoint_that_was_away_gets_all_of_it_once_it_is_back(
     until(lambda: dispatch.metric("journey_endpoint_breaker", endpoint="webhook") > 0)
     before = dispatch.memory()
     body = {"body": "x" * 4_000}
-    waiting = first + dispatch.decide(4 * CAPACITY, "webhook", **body)
+    waiting = first + dispatch.decide(2 * CAPACITY, "webhook", **body)
     passing = dispatch.decide(300, "call_task")
     dispatch.await_outcomes(passing, Status.SENT)
     until(lambda: dispatch.metric("journey_endpoint_backlog", endpoint="webhook") == CAPACITY)

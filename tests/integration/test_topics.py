@@ -66,7 +66,7 @@ def test_what_differs_is_named_and_options_are_set_back(data: Path, settings: Se
     with administer(settings) as admin:
         admin.alter_configs([ConfigResource("TOPIC", TOUCHPOINTS.name, shorter)])
     retention = {"name": "retention.ms", "declared": "604800000", "found": "60000"}
-    partitions = {"name": "partitions", "declared": "3", "found": "2"}
+    partitions = {"name": "partitions", "declared": "1", "found": "2"}
     code, found = told(data, "--check")
     assert code == 1
     assert {name: each["differences"] for name, each in found.items() if each["differences"]} == {
@@ -75,7 +75,7 @@ def test_what_differs_is_named_and_options_are_set_back(data: Path, settings: Se
     }
     done = journey(data, "topics", "--apply")
     assert done.returncode == 1
-    assert "outreach: partitions is 2, declared 3\nThe number of partitions is not" in done.stdout
+    assert "outreach: partitions is 2, declared 1\nThe number of partitions is not" in done.stdout
     assert "retention.ms" not in done.stdout
     assert differences(examine(settings), settings) == [Difference(OUTREACH.name, **partitions)]
 
