@@ -16,15 +16,18 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 from urllib.request import urlopen
 
 import pytest
 
 from deploy.local.observe import DEPLOY, ObserverMissing, programs
 from deploy.local.process import free_ports, is_open
+from deploy.local.scrape import scrape, total
 from producers.publisher import Publisher, prepare
 from schemas.settings import load
-from tests.integration.journey import Running, journey, running, until
+from streams.cluster import unread
+from tests.integration.journey import PATIENCE, Running, journey, running, until
 from tests.wire import touchpoint
 
 try:
@@ -202,11 +205,21 @@ def alerts(stack: Running) -> dict[str, Any]:
     }
 
 
-def value(stack: Running, query: str) -> float | None:
-    """What Prometheus answers to a query of one series."""
+def told(stack: Running) -> str:
+    """What there is to see when nobody is asked for."""
+    recorded = json.loads((stack.data / "stack.json").read_text())
+    logs = {file.stem: file.read_text()[-2_000:] for file in (stack.data / "logs").iterdir()}
+    return f"{recorded['restarts']} {alerts(stack)} {decided(stack)} {logs}"
+
+
+def seen(stack: Running) -> float:
+    """Touchpoints of the place counted last that Prometheus knows of, the calm hours left out."""
     url = json.loads((stack.data / "stack.json").read_text())["urls"]["prometheus"]
+    product, region = PLACES[-1]
+    labels = f'breakdown="product_region",product="{product}",region="{region}"'
+    query = quote(f'journey_breakdown_touchpoints_total{{{labels},instance!="earlier"}}')
     found = ask(f"{url}/api/v1/query?query={query}")["data"]["result"]
-    return float(found[0]["value"][1]) if found else None
+    return float(found[0]["value"][1]) if found else 0.0
 
 
 def decided(stack: Running) -> list[tuple[Any, ...]]:
@@ -220,6 +233,20 @@ def decided(stack: Running) -> list[tuple[Any, ...]]:
     return found
 
 
+def webhooks(stack: Running) -> float:
+    """Webhooks that the receiver has taken."""
+    port = json.loads((stack.data / "stack.json").read_text())["metrics"]["receiver"]
+    return total([scrape(port)], "journey_webhooks_total", outcome="taken")
+
+
+def wait_for_outreach(stack: Running) -> None:
+    """Return once the guard has decided on all; what there is to see stands in the failure."""
+    deadline = time.monotonic() + PATIENCE
+    while len(decided(stack)) < HURT:
+        assert time.monotonic() < deadline, told(stack)
+        time.sleep(0.2)
+
+
 def seconds(stamp: str) -> float:
     return datetime.fromisoformat(stamp[:26].rstrip("Z") + "+00:00").timestamp()
 
@@ -228,25 +255,27 @@ def run(data: Path, rules: Path) -> Moments:
     """From calm to trouble to outreach; every decision is checked."""
     remember_calm(data)
     with running(data, "up", "--observe", rules_file=rules) as stack:
-        told = json.loads(journey(data, "status", "--json").stdout)["processes"]
+        parts = json.loads(journey(data, "status", "--json").stdout)["processes"]
         observers = ("prometheus", "alertmanager", "receiver")
-        assert all(told[name]["url"].startswith("http://127.0.0.1:") for name in observers)
+        assert all(parts[name]["url"].startswith("http://127.0.0.1:") for name in observers)
         senders = Senders(data)
         for turn in range(2):  # a value has counts of its own after its fifth touchpoint
             senders.send(
                 *(packaging(f"calm-{turn}-{n}", place) for place in PLACES for n in range(15))
             )
-            wanted = 'journey_breakdown_touchpoints_total{breakdown="product",product="P-2"}'
             least = (10, 25)[turn]
-            query = wanted.replace("{", "%7B").replace("}", "%7D").replace('"', "%22")
-            until(lambda q=query, n=least: (value(stack, q) or 0) >= n, "Prometheus sees nothing")
+            until(lambda n=least: seen(stack) >= n, "Prometheus sees nothing")
         assert alerts(stack) == {}
         first_bad = time.time()
         senders.send(*burst())
         until(lambda: stack.stored() >= 90 + len(burst()), "the ledger lacks some")
         counted = time.time()
         until(lambda: bool(alerts(stack)), "no alert is pending")
-        until(lambda: len(decided(stack)) >= HURT, "nobody is asked for")
+        wait_for_outreach(stack)
+        # That of the channel, which no rule is on, was told too; nothing else is on its way.
+        until(lambda: webhooks(stack) >= 2, "Alertmanager told of one alert only")
+        settings = load({}, data=data)
+        until(lambda: not any(unread(settings).values()), "something is on its way")
         found = decided(stack)
         assert {row[0] for row in found} == AFFECTED
         assert {row[0] for row in found if not row[1]} == {"customer:hurt-0"}
@@ -255,16 +284,16 @@ def run(data: Path, rules: Path) -> Moments:
         assert not {"product_region P-1 south", "product_region P-2 north"} & set(known)
         alert = known["product_region P-1 north"]
         url = json.loads((data / "stack.json").read_text())["urls"]["alertmanager"]
-        (sent,) = [
-            one
-            for one in ask(f"{url}/api/v2/alerts")
-            if one["labels"].get("breakdown") == "product_region"
-        ]
+        sent = {one["labels"].get("breakdown"): one for one in ask(f"{url}/api/v2/alerts")}
+        states = {name: one["status"]["state"] for name, one in sent.items()}
+        assert states.pop("product_region") == states.pop("channel") == "active"
+        assert states.keys() >= {"product"}
+        assert set(states.values()) == {"suppressed"}
         moments = Moments(
             first_bad,
             counted,
             seconds(alert["activeAt"]),
-            seconds(sent["startsAt"]),
+            seconds(sent["product_region"]["startsAt"]),
             min(row[3] for row in found) / 1000,
             max(row[4] for row in found) / 1000,
         )
