@@ -59,7 +59,7 @@ _END_SECONDS = 20.0  # a worker that crashed has so long to end in order
 _BUFFERED_CHUNKS = 32  # of an agent; a chunk is at most a fetch of 1 MiB
 log = logging.getLogger("journey.worker")
 # changelog -> of two records of one key, the one that counts
-_MERGES: Final = {
+MERGES: Final = {
     topics.ANCHORS.name: resolve.merge_states,
     topics.LINKS.name: identity.merge_links,
     topics.PARTS.name: stitch.merge_parts,
@@ -236,7 +236,7 @@ class Worker:
 
     async def follow(self) -> None:
         """Keep the state of partitions that others own, until cancelled."""
-        await Standby(self.settings, self.recovery, self._consumer, _MERGES).run()
+        await Standby(self.settings, self.recovery, self._consumer, MERGES).run()
 
     def _resolve(self) -> resolve.Resolve:
         return resolve.Resolve(
@@ -284,7 +284,7 @@ class Worker:
     async def _recover(
         self, topic: topics.Topic, partition: int, before: int | None = None
     ) -> Changelog:
-        return await self.recovery.recover(topic.name, partition, _MERGES[topic.name], before)
+        return await self.recovery.recover(topic.name, partition, MERGES[topic.name], before)
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -449,6 +449,8 @@ def main() -> int:
             self.add_future(worker.probes.observe(worker.look))
             await worker.start()
             self.add_future(worker.probes.reach(lambda: ask_broker(worker.producer.client)))
+            if settings.state is not None:
+                self.add_future(worker.recovery.scrub())
             if settings.standby:
                 self.add_future(worker.follow())
             await super().on_start()

@@ -227,6 +227,8 @@ async def _forget(agent: Resolve, states: States, forgets: list[tuple[str, str]]
                 gone.append(_gone(agent, name, erased))
     await agent.deliver(gone)
     await states.save(known)
+    if known:
+        states.changelog.store.scrub_soon()  # what was replaced names somebody
 
 
 async def restate(agent: Resolve, states: States) -> None:
