@@ -19,6 +19,7 @@ from schemas.touchpoint import Touchpoint
 from streams import metrics
 from streams.changelog import Changelog
 from streams.core.dead_letter_limit import TooManyDeadLetters, Verdicts
+from streams.core.journey import bounds_met
 from streams.core.resolve import (
     AnchorHead,
     count,
@@ -311,9 +312,12 @@ def _resolve(
             )
             return
         state = states.get_or_new(step.anchor)
+    bounded = bounds_met(state.part)
     if not count(state, step, record.offset):
         out.duplicates += 1
         return
+    for bound in bounds_met(state.part) - bounded:
+        metrics.BOUNDED.labels(bound).inc()
     out.channels[step.channel] += 1
     if step.scorer:
         out.moods.setdefault((step.channel, step.language), []).append(step)
