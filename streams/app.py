@@ -28,7 +28,7 @@ from schemas.settings import Settings, SettingsError, load
 from streams import metrics
 from streams.agents import guard, identity, resolve, stitch
 from streams.changelog import Changelog, Partitions, tail
-from streams.cluster import WORKERS, BrokerUnavailable, incarnations
+from streams.cluster import WORKERS, BrokerUnavailable, committed, incarnations
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
@@ -62,6 +62,7 @@ log = logging.getLogger("journey.worker")
 MERGES: Final = {
     topics.ANCHORS.name: resolve.merge_states,
     topics.LINKS.name: identity.merge_links,
+    topics.MEMBERS.name: identity.merge_members,
     topics.PARTS.name: stitch.merge_parts,
     topics.CUSTOMERS.name: stitch.merge_health,
     topics.OUTREACH.name: guard.merge_decisions,
@@ -186,7 +187,7 @@ class Worker:
     async def on_links(self, chunk: Chunk) -> None:
         """One chunk of `identity.links`."""
         known = await self.identities.get(chunk[0].partition, before=chunk[0].offset)
-        await identity.identify(self.deliver, self.partitions, known.identities, chunk)
+        await identity.identify(self.deliver, self.partitions, known, chunk)
         known.learned(chunk)
 
     async def on_parts(self, chunk: Chunk) -> None:
@@ -203,7 +204,8 @@ class Worker:
     async def sweep(self, assigned: Iterable[TP]) -> None:
         """Look after the partitions assigned: what others wrote, and what time has changed."""
         for tp in assigned:
-            with suppress(Released, OwnershipLost):  # its new owner does
+            # Its new owner does; or the broker is away, and it is done the next time.
+            with suppress(Released, OwnershipLost, BrokerUnavailable):
                 await self.audit(tp)
                 if tp.topic == topics.PARTS.name:
                     customers = await self.customers.get(tp.partition)
@@ -217,6 +219,11 @@ class Worker:
             await resolve.audit(self._resolve(), await self.anchors.get(tp.partition))
         elif tp.topic == topics.PARTS.name:
             await stitch.audit(self.stitch, await self.customers.get(tp.partition))
+        elif tp.topic == topics.LINKS.name:
+            before = None
+            if not self.identities.has(tp.partition):  # what was not announced yet is no state
+                before = await self._announced(tp.partition)
+            await (await self.identities.get(tp.partition, before)).audit()
 
     def revoke(self, revoked: Iterable[TP]) -> None:
         """Forget the state of partitions that may have another owner now."""
@@ -248,6 +255,11 @@ class Worker:
             self.settings.dead_letter_limit,
         )
 
+    async def _announced(self, partition: int) -> int:
+        """How far the group has done with `identity.links`; raises BrokerUnavailable."""
+        found = await asyncio.to_thread(committed, self.settings, WORKERS, topics.LINKS.name)
+        return found.get(partition, 0)
+
     async def _load_anchors(self, partition: int, _before: int | None) -> resolve.States:
         states = resolve.States(await self._recover(topics.ANCHORS, partition))
         await resolve.restate(self._resolve(), states)
@@ -255,7 +267,12 @@ class Worker:
 
     async def _load_identities(self, partition: int, before: int | None) -> identity.Known:
         links = await self._recover(topics.LINKS, partition, before)
-        return identity.Known(Identities(Guards(denied=self.own)), links)
+        members = [self._recover(topics.MEMBERS, n) for n in range(self.partitions)]
+        known = identity.Known(
+            Identities(Guards(denied=self.own)), links, await asyncio.gather(*members)
+        )
+        await known.restate()
+        return known
 
     async def _load_customers(self, partition: int, _before: int | None) -> stitch.Customers:
         customers = stitch.Customers(

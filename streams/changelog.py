@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas import topics
 from schemas.outcome import erased_by
 from streams import metrics
 from streams.delivery import Outgoing, Written
@@ -172,7 +173,8 @@ class Changelog:
         return foreign
 
     def _take(self, kept: dict[bytes, bytes | None], key: bytes, value: bytes | None) -> None:
-        if value is None and (erased := set(erased_by(key.decode()))):
+        named = self.topic == topics.LINKS.name  # elsewhere what an order erases has tombstones
+        if named and value is None and (erased := set(erased_by(key.decode()))):
             # An order to forget identifiers: compaction may have left what came before it.
             for each in (*self.store.keys(), *kept):
                 if not erased.isdisjoint(each.decode().split("\0")):
@@ -236,6 +238,10 @@ class Partitions(Generic[S]):
             load = self._loads[partition] = asyncio.ensure_future(self._load(partition, before))
             load.add_done_callback(lambda done: self._forget_failed(partition, done))
         return await asyncio.shield(load)
+
+    def has(self, partition: int) -> bool:
+        """Whether the partition's state was asked for."""
+        return partition in self._loads
 
     @property
     def loading(self) -> set[int]:

@@ -78,11 +78,17 @@ class States:
         self._erased.add(identifier)
 
     async def save(self, identifiers: Iterable[str]) -> None:
-        """Write states to the changelog. What others have written meanwhile is merged into them."""
-        pairs = [
-            (name.encode(), None if (state := self.get(name)) is None else _encode(state))
-            for name in identifiers
-        ]
+        """Write states to the changelog. What others have written meanwhile is merged into them.
+
+        One erased that began anew has a tombstone first, or readers would merge it with its past.
+        """
+        pairs: list[tuple[bytes, bytes | None]] = []
+        for name in identifiers:
+            state = self.get(name)
+            if state is None or name in self._erased:
+                pairs.append((name.encode(), None))
+            if state is not None:
+                pairs.append((name.encode(), _encode(state)))
         if pairs:
             self._forget(await self.changelog.append(pairs))
             self._erased.difference_update(key.decode() for key, _ in pairs)

@@ -95,6 +95,7 @@ class Pipeline:
         self.crashes += 1
         self.worker = self._worker(disk)
         self.positions = self.committed.copy()
+        self.worker.announced = {0: self.committed[topics.LINKS.name, 0]}
 
     async def stop(self, place: Place, most: int | None, after: int, disk: int) -> None:
         """The worker stands still in the midst of a chunk, and another takes its place.
@@ -156,6 +157,7 @@ class Pipeline:
         self.worker.revoke(TP(*place) for place in lost)
         for place in lost:
             self.positions[place] = self.committed[place]
+        self.worker.announced = {0: self.committed[topics.LINKS.name, 0]}
 
     def commit(self, chance: Random) -> None:
         """Commit some of the partitions' positions."""
@@ -173,7 +175,7 @@ class Pipeline:
             await self.audit()
         for place in list(self.broker.logs):
             if place[0] in _COMPACTED and chance.random() < 0.5:
-                lags = self.haunted and place[0] in (topics.MEMBERS.name, topics.PARTS.name)
+                lags = self.haunted and place[0] == topics.PARTS.name
                 end = self.positions[place] if lags else self.broker.ends[place]
                 self.broker.compact(place, before=end)
 
@@ -183,6 +185,7 @@ class Pipeline:
         for partition in range(self.partitions):
             await self.worker.audit(TP(topics.TOUCHPOINTS.name, partition))
             await self.worker.audit(TP(topics.PARTS.name, partition))
+        await self.worker.audit(TP(topics.LINKS.name, 0))
 
     def commit_all(self) -> None:
         """Commit every partition's position."""

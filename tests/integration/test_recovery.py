@@ -245,7 +245,7 @@ def test_a_standby_takes_over_with_what_it_has_read(workers: Workers) -> None:
 
 
 HERS = {"customer": "nasrin-7718", "cookie": "ck-nasrin-7718"}
-STATE = {topics.ANCHORS, topics.LINKS, topics.PARTS, topics.CUSTOMERS}
+STATE = {topics.ANCHORS, topics.LINKS, topics.MEMBERS, topics.PARTS, topics.CUSTOMERS}
 
 
 def holding(folder: Path) -> set[str]:
