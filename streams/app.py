@@ -268,11 +268,9 @@ class Worker:
     async def _load_identities(self, partition: int, before: int | None) -> identity.Known:
         links = await self._recover(topics.LINKS, partition, before)
         members = [self._recover(topics.MEMBERS, n) for n in range(self.partitions)]
-        known = identity.Known(
+        return identity.Known(
             Identities(Guards(denied=self.own)), links, await asyncio.gather(*members)
         )
-        await known.restate()
-        return known
 
     async def _load_customers(self, partition: int, _before: int | None) -> stitch.Customers:
         customers = stitch.Customers(

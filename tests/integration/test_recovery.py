@@ -103,7 +103,19 @@ class Workers:
 
     def settle(self) -> None:
         """Wait until the workers have read everything."""
-        until(self.is_idle, f"{self.told()} {unread(self.settings)}", 90)
+        try:
+            until(self.is_idle, "")
+        except AssertionError as error:
+            raise AssertionError(f"{unread(self.settings)} {self.told()}") from error
+
+    def wait_until_follows(self, name: str) -> None:
+        """Wait for a standby; fails with what it says of itself."""
+        try:
+            until(lambda: self.follows(name), "")
+        except AssertionError as error:
+            page = scrape(self._ports[name]).splitlines()
+            said = [line for line in page if "standby_lag{" in line or "assigned_part" in line]
+            raise AssertionError(f"{name} does not follow: {said} {self.told()}") from error
 
     def follows(self, name: str) -> bool:
         """Whether a standby owns one of two partitions and is at the end of all others."""
@@ -160,6 +172,7 @@ def contents(folder: Path) -> dict[str, dict[bytes, bytes]]:
     return found
 
 
+# A store's number of keys is an estimate: a key written again may count twice.
 def test_a_worker_reads_the_tail_only_and_everything_where_its_disk_is_gone(
     workers: Workers,
 ) -> None:
@@ -168,9 +181,9 @@ def test_a_worker_reads_the_tail_only_and_everything_where_its_disk_is_gone(
     workers.kill("one")
     workers.start("one")
     workers.send(10)
-    assert workers.recovered("one", topics.ANCHORS, "disk") == ANCHORS
+    assert ANCHORS <= workers.recovered("one", topics.ANCHORS, "disk") < 2 * ANCHORS
     assert workers.recovered("one", topics.ANCHORS, "changelog") == 0
-    assert workers.recovered("one", topics.PARTS, "disk") == ANCHORS
+    assert ANCHORS <= workers.recovered("one", topics.PARTS, "disk") < 2 * ANCHORS
     workers.kill("one")
 
     # Another works meanwhile: what it wrote is the tail.
@@ -181,7 +194,7 @@ def test_a_worker_reads_the_tail_only_and_everything_where_its_disk_is_gone(
     workers.stop("two")
     workers.start("one")
     workers.send(ANCHORS)
-    assert workers.recovered("one", topics.ANCHORS, "disk") == ANCHORS
+    assert ANCHORS <= workers.recovered("one", topics.ANCHORS, "disk") < 2 * ANCHORS
     assert 0 < workers.recovered("one", topics.ANCHORS, "changelog") <= 20
     assert workers.counted() == 4 * ANCHORS + 30
     workers.stop("one")
@@ -232,9 +245,9 @@ def test_a_standby_takes_over_with_what_it_has_read(workers: Workers) -> None:
     workers.send(ANCHORS)
     workers.start("two", standby=True)
 
-    until(lambda: workers.follows("two"), "the standby does not follow", 60)
+    workers.wait_until_follows("two")
     workers.send(ANCHORS)
-    until(lambda: workers.follows("two"), "the standby does not follow", 30)
+    workers.wait_until_follows("two")
     before = {s: workers.recovered("two", topics.ANCHORS, s) for s in ("disk", "changelog")}
     workers.kill("one")
     workers.send(ANCHORS)
@@ -261,15 +274,16 @@ def test_an_erased_persons_bytes_leave_every_workers_disk_also_of_one_that_was_d
     workers: Workers,
 ) -> None:
     workers.start("one", standby=True)
-    workers.start("two", standby=True)
     workers.send(ANCHORS)
+    workers.start("two", standby=True)
     names = [{"kind": kind, "value": value} for kind, value in HERS.items()]
     visit = {"occurred_at": "2025-03-01T08:00:00Z"}
     workers.publish(
         touchpoint(10**6, **visit, identifiers=names[1:]),
         touchpoint(10**6 + 1, **visit, identifiers=names),
     )
-    until(lambda: workers.follows("two") and workers.follows("one"), "the standbys do not follow")
+    for name in ("one", "two"):
+        workers.wait_until_follows(name)
     expected = {topic.name for topic in STATE}
     for name in ("one", "two"):
         until(lambda name=name: holding(workers.state(name)) >= expected, f"{name} holds nothing")
