@@ -48,6 +48,7 @@ from streams.policy import PolicyError, load_policy
 from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.recovery import Recovery, StateInUse
 from streams.retry import backoff
+from streams.rights import ASK_SECONDS, RIGHTS, ask_rights, lacking
 from streams.rules import RulesError, load_rules
 from streams.security import client_options, refusal
 from streams.standby import Standby
@@ -109,6 +110,9 @@ class Worker:
             for attempt in count():
                 try:
                     async with connect(self.settings):
+                        lack = await asyncio.to_thread(lacking, self.settings, WORKERS)
+                        if lack is not None:
+                            raise BrokerUnavailable(lack)
                         break
                 except KafkaError as error:
                     refused = await asyncio.to_thread(refusal, self.settings)
@@ -464,6 +468,8 @@ def main() -> int:
             self.add_future(worker.probes.observe(worker.look))
             await worker.start()
             self.add_future(worker.probes.reach(lambda: ask_broker(worker.producer.client)))
+            rights = worker.probes.reach(lambda: ask_rights(settings, WORKERS), RIGHTS, ASK_SECONDS)
+            self.add_future(rights)
             if settings.state is not None:
                 self.add_future(worker.recovery.scrub())
             if settings.standby:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from kafka.admin import (
     ACL,
@@ -21,41 +20,26 @@ from kafka.errors import ClusterAuthorizationFailedError, KafkaError, SecurityDi
 from schemas import topics
 from schemas.settings import Settings
 from streams.cluster import READERS, SINK, WORKERS, administer
-
-
-class Permission(NamedTuple):
-    """One operation on one topic or consumer group; words as in Kafka's documentation."""
-
-    operation: str
-    resource: str
-    name: str
+from streams.rights import NEEDS, Permission, each
 
 
 class AclsRefused(Exception):
     """The cluster does not let us see or change its ACLs; the message says why."""
 
 
-def _each(operation: str, of: Iterable[topics.Topic]) -> Iterator[Permission]:
-    return (Permission(operation, "topic", topic.name) for topic in of)
-
-
 # Who may read or write may describe too. Idempotent writing needs no right of its own since
 # Kafka 3.0.
 ROLES: Final[dict[str, tuple[Permission, ...]]] = {
-    "producer": tuple(_each("write", (topics.TOUCHPOINTS, topics.DEAD_LETTERS))),
-    "worker": (
-        *_each("read", {*READERS[WORKERS], topics.ANCHORS, topics.CUSTOMERS, topics.OUTREACH}),
-        *_each("write", topics.TOPICS),  # touchpoints of another key go on to their partition
-        Permission("read", "group", WORKERS),
-    ),
-    "sink": (*_each("read", READERS[SINK]), Permission("read", "group", SINK)),
+    "producer": tuple(each("write", (topics.TOUCHPOINTS, topics.DEAD_LETTERS))),
+    "worker": NEEDS[WORKERS],
+    "sink": NEEDS[SINK],
     "operator": (
         *(
             permission
             for operation in ("create", "read", "write", "alter", "describe_configs")
-            for permission in _each(operation, topics.TOPICS)
+            for permission in each(operation, topics.TOPICS)
         ),
-        *_each("alter_configs", topics.TOPICS),
+        *each("alter_configs", topics.TOPICS),
         *(Permission("read", "group", group) for group in READERS),
     ),
 }
