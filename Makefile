@@ -6,6 +6,7 @@ INSTALLED := $(VENV)/.installed
 KAFKA := .kafka/.fetched
 
 .PHONY: demo test lint audit bench lock clean kafka fuzz faults manifests alerts dashboards
+.PHONY: mutations
 .PHONY: integration integration-kafka integration-tools driver-suite
 
 demo: $(INSTALLED)
@@ -25,6 +26,10 @@ integration: $(INSTALLED)
 # The tests that touch a broker, against Apache Kafka.
 integration-kafka: $(INSTALLED) $(KAFKA)
 	JOURNEY_KAFKA_JARS=$(CURDIR)/.kafka/lib $(BIN)/pytest -m "integration and broker"
+
+# The code broken on purpose, a guarantee at a time: a test must notice. See docs/delivery.md.
+mutations: $(INSTALLED)
+	$(BIN)/python -m tests.mutations
 
 # Known vulnerabilities of what requirements.lock pins; exit code 3 where they cannot be looked up.
 audit: $(INSTALLED)

@@ -7,7 +7,8 @@ import re
 import click
 
 from commands.shell import Shell, out, print_json, verb
-from deploy.kafka.acls import ROLES, Permission, grant, held
+from deploy.kafka.acls import ROLES, grant, held
+from streams.rights import Permission
 
 _PRINCIPAL = re.compile(r"User:.+", re.DOTALL)
 _role = click.argument("role", type=click.Choice(list(ROLES)))

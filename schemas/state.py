@@ -38,6 +38,7 @@ class Part(msgspec.Struct, omit_defaults=True):
     first_ms: int = 0
     last_ms: int = 0
     last_visit_ms: int = 0
+    folded: bool = False  # days long past stand as blocks, under their first day
 
 
 class AnchorState(msgspec.Struct, omit_defaults=True):

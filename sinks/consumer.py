@@ -27,6 +27,7 @@ from streams.core.progress import Lane
 from streams.memory import collect_less
 from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.retry import backoff
+from streams.rights import ASK_SECONDS, RIGHTS, ask_rights, lacking
 from streams.security import client_options, refusal
 
 # How long a fetch may wait: with nothing held, during an insert, and with all paused.
@@ -240,17 +241,20 @@ def write(batch: Batch, writer: Writer) -> None:
 async def serve(settings: Settings, stop: asyncio.Event, probes: Probes, address: str) -> None:
     """Run the sink of these settings until `stop`; waits for Kafka where it is away.
 
-    Raises BrokerUnavailable where Kafka answers and would not have us.
+    Raises BrokerUnavailable where Kafka answers and would not have us, LoginRefused where
+    ClickHouse does and never had us.
     """
     url = settings.clickhouse.get_secret_value()
     # Silence must be an outage before it counts as being stuck.
     writer = ClickHouseWriter(connect(url, send_receive_timeout=settings.stuck_seconds / 2))
+    await asyncio.to_thread(writer.log_in)
     consumer, sink = await _join(settings, stop, probes, writer)
     tasks = [
         asyncio.create_task(work)
         for work in (
             probes.observe(sink.look),
             probes.reach(lambda: ask_broker(consumer._client)),
+            probes.reach(lambda: ask_rights(settings, SINK), RIGHTS, ASK_SECONDS),
             _announce(sink, address),
         )
     ]
@@ -275,6 +279,10 @@ async def _join(
             consumer.subscribe(list(TOPIC_TABLES), listener=sink)
             try:
                 await consumer.start()
+                lack = await asyncio.to_thread(lacking, settings, SINK)
+                if lack is not None:
+                    await consumer.stop()
+                    raise BrokerUnavailable(lack)
             except KafkaError as error:
                 await consumer.stop()
                 refused = await asyncio.to_thread(refusal, settings)

@@ -44,6 +44,15 @@ _TRANSIENT: Final = frozenset(
         745,  # SERVER_OVERLOADED
     }
 )
+# What a server says of a user and password it does not know.
+_LOGIN: Final = frozenset(
+    {
+        ErrorCodes.UNKNOWN_USER,
+        ErrorCodes.WRONG_PASSWORD,
+        ErrorCodes.REQUIRED_PASSWORD,
+        516,  # AUTHENTICATION_FAILED
+    }
+)
 # What a connection says that broke or was closed.
 _BROKEN: Final = (
     OSError,
@@ -93,6 +102,10 @@ class SchemaDrift(WriterError):
         self.column = column
 
 
+class LoginRefused(WriterError):
+    """The database refuses our user or password, and has never let us in."""
+
+
 class InsertRefused(WriterError):
     """The database refuses these rows and would again."""
 
@@ -124,6 +137,19 @@ class ClickHouseWriter:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._verified: set[str] = set()
+        self._let_in = False  # since then a refusal may be a change of passwords under way
+
+    def log_in(self) -> None:
+        """Try the login, so that one of no use is told at once; raises LoginRefused only."""
+        try:
+            self._client.execute("SELECT 1")
+            self._let_in = True
+        except _BROKEN:
+            self._client.disconnect()
+        except ServerException as error:
+            self._client.disconnect()
+            if error.code in _LOGIN:
+                raise _refused(self._client, error) from error
 
     def insert(self, table: Table, columns: Sequence[list[Any]]) -> int:
         rows = len(columns[0])
@@ -139,6 +165,7 @@ class ClickHouseWriter:
                 columns,
                 columnar=True,
             )
+            self._let_in = True
         except WriterError:
             raise
         except Exception as error:
@@ -170,6 +197,11 @@ class ClickHouseWriter:
         if isinstance(error, _BROKEN):
             self._client.disconnect()
             return _unavailable(table.name, error)
+        if isinstance(error, ServerException) and error.code in _LOGIN:
+            self._client.disconnect()
+            if not self._let_in:
+                return _refused(self._client, error)
+            return _unavailable(table.name, error, _OVERLOADED_SECONDS)
         if isinstance(error, ServerException) and error.code in _TRANSIENT:
             return _unavailable(table.name, error, _OVERLOADED_SECONDS)
         try:
@@ -203,6 +235,14 @@ class MemoryWriter:
 
     def close(self) -> None:
         return None
+
+
+def _refused(client: Client, error: ServerException) -> LoginRefused:
+    at = client.connection
+    return LoginRefused(
+        f"ClickHouse at {at.hosts[0][0]}:{at.hosts[0][1]} refuses the login of {at.user} "
+        f"({error.code}): set user and password in JOURNEY_CLICKHOUSE anew"
+    )
 
 
 def _unavailable(what: str, error: Exception, retry_after: float = 0.0) -> WriterUnavailable:

@@ -28,7 +28,7 @@ from schemas.settings import Settings, SettingsError, load
 from streams import metrics
 from streams.agents import accounts, guard, identity, resolve, stitch
 from streams.changelog import Changelog, Partitions, tail
-from streams.cluster import WORKERS, BrokerUnavailable, incarnations
+from streams.cluster import WORKERS, BrokerUnavailable, committed, incarnations
 from streams.core.dead_letter_limit import WINDOW, TooManyDeadLetters, Verdicts
 from streams.core.guards import Guards
 from streams.core.identifiers import own_identifiers
@@ -48,6 +48,7 @@ from streams.policy import PolicyError, load_policy
 from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.recovery import Recovery, StateInUse
 from streams.retry import backoff
+from streams.rights import ASK_SECONDS, RIGHTS, ask_rights, lacking
 from streams.rules import RulesError, load_rules
 from streams.security import client_options, refusal
 from streams.standby import Standby
@@ -59,9 +60,10 @@ _END_SECONDS = 20.0  # a worker that crashed has so long to end in order
 _BUFFERED_CHUNKS = 32  # of an agent; a chunk is at most a fetch of 1 MiB
 log = logging.getLogger("journey.worker")
 # changelog -> of two records of one key, the one that counts
-_MERGES: Final = {
+MERGES: Final = {
     topics.ANCHORS.name: resolve.merge_states,
     topics.LINKS.name: identity.merge_links,
+    topics.MEMBERS.name: identity.merge_members,
     topics.PARTS.name: stitch.merge_parts,
     topics.CUSTOMERS.name: stitch.merge_health,
     topics.CONTACTS.name: accounts.merge_contacts,
@@ -124,6 +126,9 @@ class Worker:
             for attempt in count():
                 try:
                     async with connect(self.settings):
+                        lack = await asyncio.to_thread(lacking, self.settings, WORKERS)
+                        if lack is not None:
+                            raise BrokerUnavailable(lack)
                         break
                 except KafkaError as error:
                     refused = await asyncio.to_thread(refusal, self.settings)
@@ -202,7 +207,7 @@ class Worker:
     async def on_links(self, chunk: Chunk) -> None:
         """One chunk of `identity.links`."""
         known = await self.identities.get(chunk[0].partition, before=chunk[0].offset)
-        await identity.identify(self.deliver, self.partitions, known.identities, chunk)
+        await identity.identify(self.deliver, self.partitions, known, chunk)
         known.learned(chunk)
 
     async def on_parts(self, chunk: Chunk) -> None:
@@ -224,7 +229,8 @@ class Worker:
     async def sweep(self, assigned: Iterable[TP]) -> None:
         """Look after the partitions assigned: what others wrote, and what time has changed."""
         for tp in assigned:
-            with suppress(Released, OwnershipLost):  # its new owner does
+            # Its new owner does; or the broker is away, and it is done the next time.
+            with suppress(Released, OwnershipLost, BrokerUnavailable):
                 await self.audit(tp)
                 if tp.topic == topics.PARTS.name:
                     customers = await self.customers.get(tp.partition)
@@ -244,6 +250,11 @@ class Worker:
             await stitch.audit(self.stitch, await self.customers.get(tp.partition))
         elif tp.topic == topics.CONTACTS.name:
             await accounts.audit(self.gather, await self.accounts.get(tp.partition))
+        elif tp.topic == topics.LINKS.name:
+            before = None
+            if not self.identities.has(tp.partition):  # what was not announced yet is no state
+                before = await self._announced(tp.partition)
+            await (await self.identities.get(tp.partition, before)).audit()
 
     def assign(self, assigned: Collection[TP]) -> None:
         """The state of these partitions may be loaded from now on."""
@@ -268,7 +279,7 @@ class Worker:
 
     async def follow(self) -> None:
         """Keep the state of partitions that others own, until cancelled."""
-        await Standby(self.settings, self.recovery, self._consumer, _MERGES).run()
+        await Standby(self.settings, self.recovery, self._consumer, MERGES).run()
 
     def _resolve(self) -> resolve.Resolve:
         return resolve.Resolve(
@@ -280,6 +291,11 @@ class Worker:
             self.settings.dead_letter_limit,
         )
 
+    async def _announced(self, partition: int) -> int:
+        """How far the group has done with `identity.links`; raises BrokerUnavailable."""
+        found = await asyncio.to_thread(committed, self.settings, WORKERS, topics.LINKS.name)
+        return found.get(partition, 0)
+
     async def _load_anchors(self, partition: int, _before: int | None) -> resolve.States:
         states = resolve.States(await self._recover(topics.ANCHORS, partition))
         await resolve.restate(self._resolve(), states)
@@ -287,7 +303,10 @@ class Worker:
 
     async def _load_identities(self, partition: int, before: int | None) -> identity.Known:
         links = await self._recover(topics.LINKS, partition, before)
-        return identity.Known(Identities(Guards(denied=self.own)), links)
+        members = [self._recover(topics.MEMBERS, n) for n in range(self.partitions)]
+        return identity.Known(
+            Identities(Guards(denied=self.own)), links, await asyncio.gather(*members)
+        )
 
     async def _load_customers(self, partition: int, _before: int | None) -> stitch.Customers:
         customers = stitch.Customers(
@@ -324,7 +343,7 @@ class Worker:
     async def _recover(
         self, topic: topics.Topic, partition: int, before: int | None = None
     ) -> Changelog:
-        return await self.recovery.recover(topic.name, partition, _MERGES[topic.name], before)
+        return await self.recovery.recover(topic.name, partition, MERGES[topic.name], before)
 
     @asynccontextmanager
     async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
@@ -491,6 +510,10 @@ def main() -> int:
             self.add_future(worker.probes.observe(worker.look))
             await worker.start()
             self.add_future(worker.probes.reach(lambda: ask_broker(worker.producer.client)))
+            rights = worker.probes.reach(lambda: ask_rights(settings, WORKERS), RIGHTS, ASK_SECONDS)
+            self.add_future(rights)
+            if settings.state is not None:
+                self.add_future(worker.recovery.scrub())
             if settings.standby:
                 self.add_future(worker.follow())
             await super().on_start()

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from schemas import topics
 from schemas.outcome import erased_by
 from streams import metrics
 from streams.delivery import Outgoing, Written
@@ -183,7 +184,8 @@ class Changelog:
         return foreign
 
     def _take(self, kept: dict[bytes, bytes | None], key: bytes, value: bytes | None) -> None:
-        if value is None and (erased := set(erased_by(key.decode()))):
+        named = self.topic == topics.LINKS.name  # elsewhere what an order erases has tombstones
+        if named and value is None and (erased := set(erased_by(key.decode()))):
             # An order to forget identifiers: compaction may have left what came before it.
             for each in (*self.store.keys(), *kept):
                 if not erased.isdisjoint(each.decode().split("\0")):
@@ -263,6 +265,10 @@ class Partitions(Generic[S]):
             if load.cancelled():
                 raise Released from None
             raise
+
+    def has(self, partition: int) -> bool:
+        """Whether the partition's state was asked for."""
+        return partition in self._loads
 
     @property
     def loading(self) -> set[int]:

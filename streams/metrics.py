@@ -136,6 +136,11 @@ RECORDS: Final = Counter("journey_records_total", "Records read by an agent.", [
 TOUCHPOINTS: Final = Counter("journey_touchpoints_total", "Touchpoints counted.", ["channel"])
 # Touchpoints that had been counted before: replays and producers that sent twice
 DUPLICATES: Final = Counter("journey_duplicates_total", "Touchpoints seen before.")
+BOUNDED: Final = Counter(
+    "journey_bounded_anchors_total",
+    "Anchors of which not everything is kept any more, by what is folded or forgotten.",
+    ["bound"],
+)
 # Records rejected, by reason
 DEAD_LETTERS: Final = Counter("journey_dead_letters_total", "Records rejected.", ["reason"])
 # Share of a partition's last 1,000 records that were rejected: a worker stops at a limit

@@ -97,16 +97,21 @@ class Probes:
                 self.progress.observe(lanes, unready, time.monotonic())
             await asyncio.sleep(_EVERY)
 
-    async def reach(self, ask: Callable[[], Awaitable[object]]) -> None:
+    async def reach(
+        self,
+        ask: Callable[[], Awaitable[object]],
+        dependency: str = KAFKA,
+        every: float = _REACH_EVERY,
+    ) -> None:
         """Ask the broker something every few seconds, for ever."""
         while True:
             try:
                 await ask()
             except (KafkaError, OSError) as error:
-                self.away(KAFKA, describe(error))
+                self.away(dependency, describe(error))
             else:
-                self.back(KAFKA)
-            await asyncio.sleep(_REACH_EVERY)
+                self.back(dependency)
+            await asyncio.sleep(every)
 
 
 async def ask_broker(client: Any) -> None:

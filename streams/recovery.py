@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import logging
 import shutil
@@ -14,7 +15,7 @@ from typing import IO, Final
 from streams import metrics
 from streams.changelog import Changelog, Connect, Deliver, Merge, end_of, replay
 from streams.cluster import Incarnation
-from streams.store import Checkpoint, DiskStore, MemoryStore, Store, StoreFailed
+from streams.store import DUE, Checkpoint, DiskStore, MemoryStore, Released, Store, StoreFailed
 
 log = logging.getLogger("journey.recovery")
 
@@ -26,6 +27,9 @@ CORRUPT: Final = "corrupt"
 UNFIT: Final = {FOREIGN: "foreign", AHEAD: "ahead", OLD: "old", CORRUPT: "corrupt"}
 _UNKNOWN: Final = Incarnation("", 86_400_000)
 _LOCK: Final = "lock"
+# Pause between scrubs: seconds at least, and so many times what the last ones took.
+_SCRUB_PAUSE: Final = 5.0
+_SCRUB_SHARE: Final = 20
 
 
 class StateInUse(Exception):
@@ -62,6 +66,40 @@ class Recovery:
             store.close()
         if self._lock is not None:
             self._lock.close()
+
+    async def scrub(self) -> None:
+        """Scrub stores when they are due, and remove folders of no use any more, until cancelled.
+
+        A folder that nobody here has opened for as long as tombstones are kept would be read anew.
+        """
+        while True:
+            began = time.monotonic()
+            for store in list(self._held.values()):
+                if not store.closed and store.scrub_due <= time.time():
+                    try:
+                        await asyncio.to_thread(store.scrub)
+                    except Released:
+                        continue
+                    except StoreFailed as error:
+                        log.warning("not scrubbed yet: %s", error)
+            self.remove_abandoned(time.time())
+            took = time.monotonic() - began
+            await asyncio.sleep(max(_SCRUB_PAUSE, took * _SCRUB_SHARE))
+
+    def remove_abandoned(self, now: float) -> None:
+        """Remove the folders of partitions that nobody here has held for too long to go on."""
+        if self._folder is None:
+            return
+        open_ = {f"{t}-{p}" for (t, p), store in self._held.items() if not store.closed}
+        for folder in self._folder.iterdir():
+            if not folder.is_dir() or folder.name in open_:
+                continue
+            topic = folder.name.rpartition("-")[0]
+            kept = self.incarnations.get(topic, _UNKNOWN).tombstones_ms / 1000
+            changed = (file.stat().st_mtime for file in folder.iterdir() if file.name != DUE)
+            if max(changed, default=now) + kept < now:
+                log.info("state in %s is nobody's since long: removed", folder)
+                shutil.rmtree(folder, ignore_errors=True)
 
     async def recover(
         self, topic: str, partition: int, merge: Merge, before: int | None = None

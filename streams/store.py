@@ -6,13 +6,27 @@ hold. Whatever comes after it is read again from the changelog, which stays the 
 
 from __future__ import annotations
 
+import math
+import os
 import shutil
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import msgspec
-from rocksdict import BlockBasedOptions, Cache, DbClosedError, Options, Rdict, WriteBatch
+from rocksdict import (
+    BlockBasedOptions,
+    BottommostLevelCompaction,
+    Cache,
+    CompactOptions,
+    DbClosedError,
+    Options,
+    Rdict,
+    WriteBatch,
+)
 
 Changes = Mapping[bytes, bytes | None]  # key -> value, None where it is gone
 
@@ -21,6 +35,8 @@ _FIRST_KEY: Final = b"\0"
 _PAGE: Final = 1_000  # keys read before an iterator is given up: an open one keeps the lock
 _CACHE: Final = Cache(64 * 1024 * 1024)  # of blocks read, shared by the process's stores
 _WRITE_BUFFER: Final = 8 * 1024 * 1024
+DUE: Final = "scrub.due"  # a file whose time says when to scrub, also after a restart
+SCRUB_SECONDS: Final = 86_400.0  # what was replaced is off the disk after so long
 
 
 class Released(Exception):
@@ -50,6 +66,7 @@ class Store(Protocol):
     checkpoint: Checkpoint | None
     closed: bool
     lasting: bool  # whether it outlives the process
+    scrub_due: float  # when to scrub, epoch seconds; infinite where nothing outlives the process
 
     def get(self, key: bytes) -> bytes | None:
         """The key's value."""
@@ -72,6 +89,12 @@ class Store(Protocol):
     def clear(self) -> None:
         """Forget everything."""
 
+    def scrub_soon(self) -> None:
+        """Have it scrubbed at the next opportunity; a deletion does that by itself."""
+
+    def scrub(self) -> None:
+        """Leave nothing on the disk of what was deleted or replaced before; from any thread."""
+
     def close(self) -> None:
         """Let go of it; may be called again."""
 
@@ -83,6 +106,7 @@ class MemoryStore:
     """A store that is gone with its process."""
 
     lasting = False
+    scrub_due = math.inf
 
     def __init__(self) -> None:
         self.checkpoint: Checkpoint | None = None
@@ -130,6 +154,12 @@ class MemoryStore:
         self._under.clear()
         self.checkpoint = None
 
+    def scrub_soon(self) -> None:
+        """Nothing: what is gone from memory is gone."""
+
+    def scrub(self) -> None:
+        """Nothing."""
+
     def close(self) -> None:
         self.closed = True
         self._values, self._under = {}, {}
@@ -147,6 +177,10 @@ class DiskStore:
 
     A write survives the end of the process, not that of the machine: then the last seconds may
     be gone, values and checkpoint alike.
+
+    RocksDB leaves what is deleted or replaced in its files until it happens to compact them, and
+    keys in its manifest. Scrubbing is a compaction of everything: soon after a deletion, and once
+    a day for what was replaced.
     """
 
     lasting = True
@@ -154,6 +188,8 @@ class DiskStore:
     def __init__(self, folder: Path) -> None:
         self.closed = False
         self._folder = folder
+        self._scrubbing = threading.Lock()
+        self._changing = threading.Lock()
         folder.parent.mkdir(parents=True, exist_ok=True)
         self._open()
 
@@ -165,6 +201,10 @@ class DiskStore:
             self.checkpoint: Checkpoint | None = (
                 None if found is None else msgspec.json.decode(found, type=Checkpoint)
             )
+            try:
+                self.scrub_due = (self._folder / DUE).stat().st_mtime
+            except FileNotFoundError:
+                self._set_due(time.time() + SCRUB_SECONDS)
         except Exception as error:
             self._close_quietly()
             raise StoreFailed(f"state in {self._folder}: {error}") from error
@@ -198,6 +238,8 @@ class DiskStore:
             position = page[-1][0] + b"\0"
 
     def write(self, changes: Changes, checkpoint: Checkpoint) -> None:
+        if None in changes.values():
+            self.scrub_soon()
         batch = WriteBatch(raw_mode=True)
         for key, value in changes.items():
             if value is None:
@@ -205,11 +247,12 @@ class DiskStore:
             else:
                 batch.put(key, value)
         batch.put(_CHECKPOINT, msgspec.json.encode(checkpoint))
-        try:
-            self._database.write(batch)
-        except Exception as error:
-            raise self._failure(error) from error
-        self.checkpoint = checkpoint
+        with self._changing:
+            try:
+                self._database.write(batch)
+            except Exception as error:
+                raise self._failure(error) from error
+            self.checkpoint = checkpoint
 
     def clear(self) -> None:
         if self.closed:
@@ -217,6 +260,32 @@ class DiskStore:
         self._close_quietly()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._open()
+
+    def scrub_soon(self) -> None:
+        with self._changing:
+            now = time.time()
+            if self.scrub_due > now:
+                self._set_due(now)
+            else:
+                self.scrub_due = now  # other than what a scrub under way has seen
+
+    def scrub(self) -> None:
+        with self._scrubbing:
+            due = self.scrub_due
+            try:
+                self._database.flush()
+                self._database.compact_range(None, None, _everything())
+                # The manifest names the files that were, with their keys, until the next change.
+                with self._changing:
+                    self._database.put(_CHECKPOINT, msgspec.json.encode(self.checkpoint))
+                self._database.flush()
+            except Exception as error:
+                raise self._failure(error) from error
+            with self._changing:
+                if self.closed:
+                    raise Released
+                if self.scrub_due == due:  # nothing was deleted meanwhile
+                    self._set_due(time.time() + SCRUB_SECONDS)
 
     def close(self) -> None:
         if not self.closed:
@@ -267,10 +336,27 @@ class DiskStore:
             shutil.rmtree(self._folder, ignore_errors=True)
         return StoreFailed(f"state in {self._folder}: {error} (JOURNEY_STATE)")
 
+    def _set_due(self, at: float) -> None:
+        self.scrub_due = at
+        mark = self._folder / DUE
+        mark.touch()
+        os.utime(mark, (at, at))
+
     def _close_quietly(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
+        database = self._database
+        if database is None:
+            return
+        if self._scrubbing.locked():
+            database.cancel_all_background(True)
+        with self._scrubbing, suppress(Exception):  # what is not flushed is in the log of writes
+            database.close()
+        self._database = None
+
+
+def _everything() -> CompactOptions:
+    options = CompactOptions()
+    options.set_bottommost_level_compaction(BottommostLevelCompaction.force())
+    return options
 
 
 def _options() -> Options:
@@ -282,5 +368,7 @@ def _options() -> Options:
     options.set_block_based_table_factory(blocks)
     options.set_write_buffer_size(_WRITE_BUFFER)
     options.set_keep_log_file_num(1)
+    options.set_log_file_time_to_roll(round(SCRUB_SECONDS))
+    options.set_max_manifest_file_size(1)  # a manifest for each change, without past keys
     options.set_max_open_files(256)
     return options

@@ -1,4 +1,6 @@
-"""A search of every byte that a store keeps on disk, inside ClickHouse's compressed blocks too."""
+"""A search of every byte that a store keeps on disk: inside ClickHouse's compressed blocks, too,
+and in RocksDB's tables and logs.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,8 @@ from typing import Final
 
 import cramjam
 import lz4.block
+
+from tests.rocksdb_files import read_log, read_table
 
 _CHECKSUM: Final = 16
 _HEADER: Final = 9  # method, bytes compressed with this header, bytes uncompressed
@@ -21,7 +25,10 @@ _METHODS: Final = {
 
 
 def find(folder: Path, needles: Iterable[bytes]) -> dict[bytes, set[str]]:
-    """Each needle that is in a file of the folder, with the files, relative to it."""
+    """Each needle that is in a file of the folder, with the files, relative to it.
+
+    Raises Unfinished where RocksDB is just writing a table.
+    """
     wanted = list(needles)
     found: dict[bytes, set[str]] = {}
     for path in sorted(folder.rglob("*")):
@@ -33,10 +40,14 @@ def find(folder: Path, needles: Iterable[bytes]) -> dict[bytes, set[str]]:
 
 
 def _contents(path: Path) -> Iterator[bytes]:
-    """A file as it is, and what its blocks hold where it is made of ClickHouse's."""
+    """A file as it is, and what its blocks hold where it is made of ClickHouse's or RocksDB's."""
     try:
         raw = path.read_bytes() if path.is_file() else b""
-    except FileNotFoundError:  # merged away meanwhile
+        if path.suffix == ".sst":
+            yield from (key + b"\0" + value for key, value in read_table(path))
+        elif path.with_name("CURRENT").exists() and path.name.startswith(("MANIFEST", "0")):
+            yield from read_log(path)
+    except FileNotFoundError:  # merged or compacted away meanwhile
         return
     yield raw
     yield b"".join(_blocks(raw))

@@ -15,7 +15,7 @@ from schemas.state import Part
 from streams.core.accounts import roll_up
 from streams.core.guards import DEFAULT, Guards
 from streams.core.identifiers import PRECEDENCE, strength
-from streams.core.journey import apply
+from streams.core.journey import apply, unite
 from streams.core.policy import Policy
 from streams.core.stitch import assess, row
 
@@ -92,12 +92,18 @@ def identities(links: Iterable[Link], guards: Guards = DEFAULT) -> Truth:
 
 
 def states(steps: Iterable[JourneyStep], customers: dict[str, str]) -> dict[str, Part]:
-    """Each customer's state: all its touchpoints, each once, counted one after another."""
+    """Each customer's state: all its touchpoints, each once, counted one after another.
+
+    By anchor, since what is kept of very many touchpoints is bounded by anchor.
+    """
     once = {(step.anchor, step.event_id): step for step in steps}
-    found: dict[str, Part] = defaultdict(Part)
+    parts: dict[str, Part] = defaultdict(Part)
     for _, step in sorted(once.items()):
-        apply(found[customers.get(step.anchor, step.anchor)], step)
-    return dict(found)
+        apply(parts[step.anchor], step)
+    found: dict[str, list[Part]] = defaultdict(list)
+    for anchor, part in parts.items():
+        found[customers.get(anchor, anchor)].append(part)
+    return {customer: unite(of) for customer, of in found.items()}
 
 
 def accounts(states: Mapping[str, Part], now_ms: int, policy: Policy) -> dict[str, AccountHealth]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from kafka.admin import (
     ACL,
@@ -21,49 +20,32 @@ from kafka.errors import ClusterAuthorizationFailedError, KafkaError, SecurityDi
 from schemas import topics
 from schemas.settings import Settings
 from streams.cluster import DISPATCH, READERS, SINK, WORKERS, administer
-
-
-class Permission(NamedTuple):
-    """One operation on one topic or consumer group; words as in Kafka's documentation."""
-
-    operation: str
-    resource: str
-    name: str
+from streams.rights import NEEDS, Permission, each
 
 
 class AclsRefused(Exception):
     """The cluster does not let us see or change its ACLs; the message says why."""
 
 
-def _each(operation: str, of: Iterable[topics.Topic]) -> Iterator[Permission]:
-    return (Permission(operation, "topic", topic.name) for topic in of)
-
-
-# What workers read back besides what they take in.
-_CHANGELOGS: Final = (topics.ANCHORS, topics.CUSTOMERS, topics.ACCOUNTS, topics.OUTREACH)
 # Who may read or write may describe too. Idempotent writing needs no right of its own since
 # Kafka 3.0.
 ROLES: Final[dict[str, tuple[Permission, ...]]] = {
-    "producer": tuple(_each("write", (topics.TOUCHPOINTS, topics.DEAD_LETTERS))),
-    "worker": (
-        *_each("read", (*READERS[WORKERS], *_CHANGELOGS)),
-        *_each("write", topics.TOPICS),  # touchpoints of another key go on to their partition
-        Permission("read", "group", WORKERS),
-    ),
-    "sink": (*_each("read", READERS[SINK]), Permission("read", "group", SINK)),
-    "receiver": tuple(_each("write", (topics.REQUESTS,))),
+    "producer": tuple(each("write", (topics.TOUCHPOINTS, topics.DEAD_LETTERS))),
+    "worker": NEEDS[WORKERS],
+    "sink": NEEDS[SINK],
+    "receiver": tuple(each("write", (topics.REQUESTS,))),
     "dispatch": (
-        *_each("read", (topics.OUTREACH, topics.OUTCOMES)),
-        *_each("write", (topics.OUTCOMES, topics.MESSAGES, topics.TOUCHPOINTS)),
+        *each("read", (topics.OUTREACH, topics.OUTCOMES)),
+        *each("write", (topics.OUTCOMES, topics.MESSAGES, topics.TOUCHPOINTS)),
         Permission("read", "group", DISPATCH),
     ),
     "operator": (
         *(
             permission
             for operation in ("create", "read", "write", "alter", "describe_configs")
-            for permission in _each(operation, topics.TOPICS)
+            for permission in each(operation, topics.TOPICS)
         ),
-        *_each("alter_configs", topics.TOPICS),
+        *each("alter_configs", topics.TOPICS),
         *(Permission("read", "group", group) for group in READERS),
     ),
 }

@@ -58,7 +58,7 @@ def prepare(
         "broker.heartbeat.interval.ms": "500",
         **(extra or {}),
     }
-    lines = [f"{name}={value}\n" for name, value in options.items()]
+    lines = [f"{name}={_escaped(value)}\n" for name, value in options.items()]
     (folder / _CONFIGURED).write_text("".join(lines))
     if (folder / "log" / "meta.properties").exists():
         return
@@ -77,6 +77,13 @@ def prepare(
     )
     if done.returncode:
         raise KafkaMissing(f"Kafka's log cannot be formatted: {done.stdout}{done.stderr}".strip())
+
+
+def _escaped(value: str) -> str:
+    """A value as Java reads properties: Latin-1, with a backslash before what means something."""
+    units = value.replace("\\", "\\\\").encode("utf-16-be")
+    pairs = (int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    return "".join(chr(unit) if 0x20 <= unit < 0x7F else f"\\u{unit:04x}" for unit in pairs)
 
 
 def command(folder: Path, jars: Path = JARS) -> list[str]:

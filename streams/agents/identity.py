@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -17,16 +19,52 @@ from streams.transport import Chunk, Record
 
 _encode = msgspec.json.Encoder().encode
 decode_link = msgspec.json.Decoder(Link).decode
+_decode_member = msgspec.json.Decoder(Member).decode
 
 
 class Known:
-    """What the agent knows: every link, and the changelog where the store outlives the process."""
+    """What the agent knows: every link, and what it has told, by partition of `identity.members`.
 
-    def __init__(self, identities: Identities, links: Changelog) -> None:
-        self.identities, self._links = identities, links
+    Of the links, the changelog is kept where its store outlives the process.
+    """
+
+    def __init__(
+        self, identities: Identities, links: Changelog, members: Sequence[Changelog]
+    ) -> None:
+        self.identities, self._links, self._members = identities, links, members
+        self._turn = asyncio.Lock()  # chunks and audits take turns
         identities.learn(map(decode_link, links.store.values()))
         if not links.store.lasting:
             links.close()  # the identities hold it all
+
+    async def tell(self, told: Iterable[Outgoing]) -> None:
+        """Write to `identity.members`; where a later epoch is known already, that again."""
+        pairs: dict[int, list[tuple[bytes, bytes | None]]] = defaultdict(list)
+        async with self._turn:
+            for record in told:
+                known = self._members[record.partition].get(record.key)
+                value = record.value
+                if known is not None and value is not None:
+                    value = merge_members(known, value)
+                pairs[record.partition].append((record.key, value))
+            await asyncio.gather(
+                *(self._members[partition].append(of) for partition, of in pairs.items())
+            )
+        await self.restate()
+
+    async def audit(self) -> None:
+        """Put right what workers that are not the owner any more have told."""
+        async with self._turn:
+            await asyncio.gather(*(members.audit() for members in self._members))
+        await self.restate()
+
+    async def restate(self) -> None:
+        """Tell again what does not stand last."""
+        async with self._turn:
+            for members in self._members:
+                if members.stale:
+                    metrics.RESTATED.labels(members.topic).inc(len(members.stale))
+                    await members.restate()
 
     def learned(self, chunk: Chunk) -> None:
         """Remember that a chunk's links are known and were announced."""
@@ -35,8 +73,14 @@ class Known:
             self._links.stale.clear()  # `identify` has sent again what has to stand last
 
     def close(self) -> None:
-        """Let go of the store."""
-        self._links.close()
+        """Let go of the stores."""
+        for changelog in (self._links, *self._members):
+            changelog.close()
+
+
+def merge_members(known: bytes, news: bytes) -> bytes:
+    """Of what an identifier was told twice, what was decided later."""
+    return known if _decode_member(known).epoch > _decode_member(news).epoch else news
 
 
 def merge_links(known: bytes, news: bytes) -> bytes:
@@ -49,7 +93,7 @@ def merge_links(known: bytes, news: bytes) -> bytes:
 async def identify(
     deliver: Callable[[list[Outgoing]], Awaitable[object]],
     partitions: int,
-    identities: Identities,
+    known: Known,
     chunk: Chunk,
 ) -> None:
     """Learn a chunk of `identity.links` and announce every identifier whose customer changed.
@@ -61,6 +105,7 @@ async def identify(
     An erasure (`schemas.outcome.erasure_key`) drops what links its identifiers, and tells their
     owners to drop what they know of them.
     """
+    identities = known.identities
     told: list[Outgoing] = []
     kept: list[Outgoing] = []
     last: dict[str, Link | None] = {}
@@ -83,7 +128,7 @@ async def identify(
         if (link := identities.links.record(key)) is not None and link != found
     ]
     # Who has to hear of an erasure is known by the links it drops, so those go last.
-    await deliver(told)
+    await known.tell(told)
     await deliver(kept)
 
 

@@ -19,6 +19,7 @@ from schemas.touchpoint import Touchpoint
 from streams import metrics
 from streams.changelog import Changelog
 from streams.core.dead_letter_limit import TooManyDeadLetters, Verdicts
+from streams.core.journey import bounds_met
 from streams.core.resolve import (
     AnchorHead,
     count,
@@ -77,11 +78,17 @@ class States:
         self._erased.add(identifier)
 
     async def save(self, identifiers: Iterable[str]) -> None:
-        """Write states to the changelog. What others have written meanwhile is merged into them."""
-        pairs = [
-            (name.encode(), None if (state := self.get(name)) is None else _encode(state))
-            for name in identifiers
-        ]
+        """Write states to the changelog. What others have written meanwhile is merged into them.
+
+        One erased that began anew has a tombstone first, or readers would merge it with its past.
+        """
+        pairs: list[tuple[bytes, bytes | None]] = []
+        for name in identifiers:
+            state = self.get(name)
+            if state is None or name in self._erased:
+                pairs.append((name.encode(), None))
+            if state is not None:
+                pairs.append((name.encode(), _encode(state)))
         if pairs:
             self._forget(await self.changelog.append(pairs))
             self._erased.difference_update(key.decode() for key, _ in pairs)
@@ -228,6 +235,8 @@ async def _forget(agent: Resolve, states: States, forgets: list[tuple[str, str]]
                 gone.append(_gone(agent, name, erased))
     await agent.deliver(gone)
     await states.save(known)
+    if known:
+        states.changelog.store.scrub_soon()  # what was replaced names somebody
 
 
 async def restate(agent: Resolve, states: States) -> None:
@@ -310,9 +319,12 @@ def _resolve(
             )
             return
         state = states.get_or_new(step.anchor)
+    bounded = bounds_met(state.part)
     if not count(state, step, record.offset):
         out.duplicates += 1
         return
+    for bound in bounds_met(state.part) - bounded:
+        metrics.BOUNDED.labels(bound).inc()
     out.counted.append(step)
     if step.scorer:
         out.moods.setdefault((step.channel, step.language), []).append(step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from hashlib import sha256
 from math import log
 from typing import Final
 
@@ -17,6 +18,17 @@ from streams.core.survey import BOXES, MOOD, disagree, outweigh
 
 DAY_MS: Final = 86_400_000
 MAX_SEEN: Final = 512
+# Bounds of a part, so that it fits a message whatever is told. What is kept must not depend on the
+# order of touchpoints: so keys are kept by a rank of their own, and days fold by their number.
+MAX_CELLS: Final = 8_000  # measures of days; with more, days long past fold into blocks
+FINE_BLOCKS: Final = 4  # the newest blocks, whose days stay apart
+BLOCK: Final = 32  # days
+COARSE: Final = 128  # days of a block of those long past
+MAX_PROMISES: Final = 1_000
+MAX_CURRENCIES: Final = 2  # of a day
+MAX_PURPOSES: Final = 32
+_MEASURES: Final = 42  # the most that a day can have
+_LONG: Final = 64  # bytes of an order's name; a longer one is known by its hash
 # Distress of a text as evidence that adds: −ln(1 − d) in micro-nats, for d in milli-units.
 _EVIDENCE: Final = tuple(round(-1e6 * log(1 - min(d, 999) / 1000)) for d in range(1001))
 # (channel, type) -> the measure that counts it, in `Part.troubles`
@@ -58,15 +70,23 @@ _BY_COMPANY: Final = frozenset(
     }
 )
 _TOLD: Final = ("role", "time_zone")
+_NONE: Final[Sums] = {}
 _SUMMED_FIELDS: Final = ("wait_seconds", "transfers")
+_CONSENT: Final = "consent:"
+_OUTREACH: Final = "consent:outreach"  # what outreach goes by, and `:` with a channel's name
 
 
 def apply(part: Part, step: JourneyStep) -> None:
     """Count one touchpoint into its anchor's part; commutative, and not idempotent by itself."""
     at = step.occurred_ms
     day = at // DAY_MS
+    if part.folded:
+        if day // BLOCK > part.last_ms // DAY_MS // BLOCK:
+            _fold(part, day)
+        day = _bucket(day, max(day, part.last_ms // DAY_MS))
     kind = (step.channel, step.type)
     fields = step.fields
+    cells = _cells_on(part, day)
     part.n += 1
     if at < part.first_ms or part.n == 1:
         part.first_ms = at
@@ -97,6 +117,22 @@ def apply(part: Part, step: JourneyStep) -> None:
         _apply_fields(part, day, step)
     if step.channel == "order":
         _order(part, day, step)
+    if part.n * _MEASURES > MAX_CELLS and not part.folded and cells != _cells_on(part, day):
+        part.folded = _has_too_many_cells(part)
+        if part.folded:
+            _fold(part, part.last_ms // DAY_MS)
+
+
+def bounds_met(part: Part) -> set[str]:
+    """Where a part does not keep everything any more."""
+    return {
+        name
+        for name, met in (
+            ("days", part.folded),
+            ("promises", len(part.promises) >= MAX_PROMISES),
+        )
+        if met
+    }
 
 
 def unite(parts: Iterable[Part]) -> Part:
@@ -162,12 +198,14 @@ def _apply_fields(part: Part, day: int, step: JourneyStep) -> None:
     if "resolved" in fields:
         resolved = fields["resolved"] == "true"
         _add(_sums(part.troubles, day), "resolved" if resolved else "unresolved", 1)
-        contact = 2 * (step.occurred_ms % DAY_MS) + (not resolved)
+        contact = 2 * (step.occurred_ms - day * DAY_MS) + (not resolved)
         part.contacts[day] = max(contact, part.contacts.get(day, 0))
     if fields.get("direction") == "inbound":
         _add(_sums(part.troubles, day), "messages", 1)
     if "purpose" in fields and step.type in ("consent_granted", "consent_withdrawn"):
-        _mark(part, "consent:" + fields["purpose"], step, step.type[8:])
+        _mark(part, _CONSENT + fields["purpose"], step, step.type[8:])
+        if len(part.latest) > MAX_PURPOSES:
+            _keep_purposes(part)
 
 
 def _answer(part: Part, day: int, fields: dict[str, str]) -> int | None:
@@ -223,9 +261,9 @@ def _told(part: Part, step: JourneyStep) -> None:
 def _order(part: Part, day: int, step: JourneyStep) -> None:
     if step.amount_minor:
         if step.type == "placed":
-            _add(_sums(part.days, day), f"spend:{step.currency}", step.amount_minor)
+            _add_money(_sums(part.days, day), "spend", step.currency, step.amount_minor)
         elif step.type in ("refunded", "cancelled"):
-            _add(_sums(part.days, day), f"refund:{step.currency}", abs(step.amount_minor))
+            _add_money(_sums(part.days, day), "refund", step.currency, abs(step.amount_minor))
     order = step.fields.get("order")
     if not order:
         return
@@ -237,7 +275,82 @@ def _order(part: Part, day: int, step: JourneyStep) -> None:
         known_ms=step.occurred_ms if promised_ms else 0,
     )
     if promised_ms or news.delivered_ms or news.cancelled_ms:
+        if len(order) * 4 > _LONG and len(raw := order.encode()) > _LONG:
+            order = sha256(raw).hexdigest()
         _unite_promise(part.promises.setdefault(order, Promise()), news)
+        if len(part.promises) > MAX_PROMISES:
+            del part.promises[min(part.promises, key=_rank)]
+
+
+def _rank(order: str) -> tuple[int, str]:
+    """Where numbers count up, the newest order is the greatest."""
+    return len(order), order
+
+
+def _cells_on(part: Part, day: int) -> tuple[int, int, bool, bool]:
+    days, troubles = part.days.get(day, _NONE), part.troubles.get(day, _NONE)
+    return len(days), len(troubles), day in part.visits, day in part.contacts
+
+
+def _has_too_many_cells(part: Part) -> bool:
+    """Whatever money there is counts as two, or the number could shrink."""
+    rows = len(part.visits) + len(part.contacts)
+    if (len(part.days) + len(part.troubles)) * _MEASURES + rows <= MAX_CELLS:
+        return False
+    rows += sum(map(len, part.troubles.values()))
+    for sums in part.days.values():
+        money = sum(":" in measure for measure in sums)
+        rows += len(sums) - money + 2 * bool(money)
+    return rows > MAX_CELLS
+
+
+def _bucket(day: int, newest: int) -> int:
+    """The day under which a day counts: itself, or the first of its block where long past."""
+    return day if day // BLOCK > newest // BLOCK - FINE_BLOCKS else day - day % COARSE
+
+
+def _fold(part: Part, newest: int) -> None:
+    """Count days long past under their blocks."""
+    for days in (part.days, part.troubles):
+        for day in [day for day in days if _bucket(day, newest) != day]:
+            into = _sums(days, _bucket(day, newest))
+            for measure, value in days.pop(day).items():
+                _add(into, measure, value)
+            _keep_currencies(into)
+    for day in [day for day in part.visits if _bucket(day, newest) != day]:
+        _add_day(part.visits, _bucket(day, newest), part.visits.pop(day))
+    for day in [day for day in part.contacts if _bucket(day, newest) != day]:
+        bucket = _bucket(day, newest)
+        contact = part.contacts.pop(day) + 2 * (day - bucket) * DAY_MS  # ms of the block
+        part.contacts[bucket] = max(contact, part.contacts.get(bucket, 0))
+
+
+def _add_day(visits: dict[int, int], day: int, count: int) -> None:
+    visits[day] = visits.get(day, 0) + count
+
+
+def _add_money(sums: Sums, kind: str, currency: str, amount: int) -> None:
+    measure = f"{kind}:{currency}"
+    known = measure in sums
+    _add(sums, measure, amount)
+    if not known and len(sums) > MAX_CURRENCIES:
+        _keep_currencies(sums)
+
+
+def _keep_currencies(sums: Sums) -> None:
+    """The first by the alphabet."""
+    currencies = {measure.partition(":")[2] for measure in sums if ":" in measure}
+    for currency in sorted(currencies)[MAX_CURRENCIES:]:
+        sums.pop(f"spend:{currency}", None)
+        sums.pop(f"refund:{currency}", None)
+
+
+def _keep_purposes(part: Part) -> None:
+    """What outreach goes by, then the shortest."""
+    purposes = [kind for kind in part.latest if kind.startswith(_CONSENT)]
+    purposes.sort(key=lambda kind: (not kind.startswith(_OUTREACH), len(kind), kind))
+    for kind in purposes[MAX_PURPOSES:]:
+        del part.latest[kind]
 
 
 def _unite_promise(into: Promise, news: Promise) -> None:

@@ -17,6 +17,7 @@ from streams.core.rules import Facts, RuleSet, ask
 from streams.core.value import NO_PURCHASES, Value, balance, segment_of, value
 
 NO_RULES: Final = RuleSet()
+_MOST: Final = 2**63 - 1
 NONE: Final[Mapping[str, int]] = MappingProxyType({})
 
 
@@ -114,15 +115,20 @@ def row(
         review=review.value if review is not None else "",
         review_ms=review.at_ms if review is not None else 0,
         purchases=bought.days,
-        spend=bought.spend,
+        spend={currency: _stored(amount) for currency, amount in bought.spend.items()},
         tenure=max(0, now_ms // DAY_MS - part.first_ms // DAY_MS) if part.n else 0,
         alive=worth.alive if worth is not None else 0,
         expected=worth.expected if worth is not None else 0,
         currency=worth.currency if worth is not None else "",
-        clv_minor=worth.clv if worth is not None else 0,
+        clv_minor=_stored(worth.clv) if worth is not None else 0,
         gets=gets,
         gives=gives,
     )
+
+
+def _stored(amount: int) -> int:
+    """Within what a column of the database holds: sums may be larger."""
+    return max(-_MOST, min(_MOST, amount))
 
 
 def merge(known: CustomerHealth, news: CustomerHealth) -> CustomerHealth:

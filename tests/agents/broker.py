@@ -175,6 +175,7 @@ class ListWorker(Worker):
         self.partitions = partitions
         self.disk = disk
         self.recovery = RecoveryOfLists(disk, self._consumer, self.deliver)
+        self.announced = dict[int, int]()  # of `identity.links`, next offsets when it started
         self.fuse: int | None = None
         self.freeze: int | None = None
         self.frozen, self.thaw = asyncio.Event(), asyncio.Event()
@@ -194,6 +195,9 @@ class ListWorker(Worker):
         if self.fuse == -1:
             raise Crashed
         return written
+
+    async def _announced(self, partition: int) -> int:
+        return self.announced.get(partition, 0)
 
     def _some(self, records: list[Outgoing]) -> list[Outgoing]:
         batches: dict[Place, list[Outgoing]] = defaultdict(list)

@@ -31,7 +31,7 @@ _HANDLERS = {
     topics.REQUESTS.name: Worker.on_requests,
 }
 _SINGLE = [topic.name for topic in topics.TOPICS if topic.partitions == 1]
-_READ = (topics.MEMBERS.name, topics.PARTS.name, topics.CONTACTS.name)
+_READ = (topics.PARTS.name, topics.CONTACTS.name)
 _COMPACTED = [topic.name for topic in topics.TOPICS if topic.compacted]
 
 
@@ -99,6 +99,7 @@ class Pipeline:
         self.crashes += 1
         self.worker = self._worker(disk)
         self.positions = self.committed.copy()
+        self.worker.announced = {0: self.committed[topics.LINKS.name, 0]}
 
     async def stop(self, place: Place, most: int | None, after: int, disk: int) -> None:
         """The worker stands still in the midst of a chunk, and another takes its place.
@@ -166,6 +167,7 @@ class Pipeline:
         await self.worker.sweep(places)
         other = ListWorker(self.settings, self.broker, self.partitions)
         other.assign(places)
+        other.announced = {0: self.committed[topics.LINKS.name, 0]}
         for place in lost:
             if chunk := self.broker.read(place, self.committed[place], most):
                 await _HANDLERS[place[0]](other, chunk)
@@ -174,6 +176,7 @@ class Pipeline:
         self.worker.assign(places)
         for place in lost:
             self.positions[place] = self.committed[place]
+        self.worker.announced = {0: self.committed[topics.LINKS.name, 0]}
 
     def commit(self, chance: Random) -> None:
         """Commit some of the partitions' positions."""
@@ -202,6 +205,7 @@ class Pipeline:
             await self.worker.audit(TP(topics.TOUCHPOINTS.name, partition))
             await self.worker.audit(TP(topics.PARTS.name, partition))
             await self.worker.audit(TP(topics.CONTACTS.name, partition))
+        await self.worker.audit(TP(topics.LINKS.name, 0))
 
     def commit_all(self) -> None:
         """Commit every partition's position."""

@@ -66,6 +66,24 @@ def check(
     asyncio.run(live())
 
 
+@pytest.mark.parametrize("delivered", [0, 1])
+def test_a_touchpoint_is_stored_and_counted_wherever_the_worker_dies(delivered: int) -> None:
+    async def live() -> None:
+        pipeline = Pipeline(PARTITIONS)
+        steps = [visit(pipeline, 1, ("cookie", "k"), ("device", "d"))]
+        source = TOUCHPOINTS, home("device:d")
+        await die(pipeline, source, after=delivered)  # its outputs, or its state
+        await pipeline.settle()
+        for log, expected in ((topics.JOURNEYS, 1), (topics.PARTS, 1), (topics.LINKS, 1)):
+            found = {r.key for place, kept in pipeline.broker.logs.items()
+                     if place[0] == log.name for r in kept}  # fmt: skip
+            assert len(found) == expected, log.name
+        states = oracle.states(steps, oracle.identities(oracle.links_of(steps)).customers)
+        assert await pipeline.states() == {name: written(part) for name, part in states.items()}
+
+    asyncio.run(live())
+
+
 def test_a_part_sent_but_not_written_down_does_not_stay_behind_when_its_anchor_moves() -> None:
     async def story(pipeline: Pipeline) -> list[JourneyStep]:
         steps = [
@@ -84,7 +102,7 @@ def test_a_part_sent_but_not_written_down_does_not_stay_behind_when_its_anchor_m
     check(story)
 
 
-@pytest.mark.parametrize("delivered", [0, 1])
+@pytest.mark.parametrize("delivered", [0, 1, 2])
 def test_a_part_moved_before_a_crash_is_taken_back_when_its_anchor_moves_on(delivered: int) -> None:
     join = Link("cookie:k", "device:d", "e-1", 1, "zahra", Action.JOIN, "his browser")
     withdraw = Link("cookie:k", "device:d", "e-2", 2, "zahra", Action.WITHDRAW, "it is not")
@@ -107,7 +125,7 @@ def test_a_part_moved_before_a_crash_is_taken_back_when_its_anchor_moves_on(deli
     check(story, [join, withdraw])
 
 
-@pytest.mark.parametrize("delivered", [0, 1])
+@pytest.mark.parametrize("delivered", [0, 1, 2])
 def test_a_move_half_done_is_done_after_the_restart(delivered: int) -> None:
     join = Link("cookie:k", "device:d", "e-1", 1, "zahra", Action.JOIN, "his browser")
 

@@ -114,3 +114,33 @@ def test_who_is_erased_begins_anew_and_nobody_else_is_touched(
         assert await pipeline.states() == expected(past + future, future)
 
     asyncio.run(live())
+
+
+def test_the_past_of_a_thing_that_becomes_anothers_does_not_come_back_with_a_restart() -> None:
+    nasrin, behrouz, tablet = ("customer", "A"), ("customer", "B"), ("cookie", "k3")
+    told = [[tablet], [tablet, nasrin], [behrouz, tablet]]
+    sent = [
+        {**seen("cookie", "k3"), "event_id": str(UUID(int=n)), "identifiers": named(names)}
+        for n, names in enumerate(told, 1)
+    ]
+
+    async def live() -> None:
+        pipeline = Pipeline(PARTITIONS)
+        send(pipeline, sent, [step(one) for one in sent])
+        await pipeline.settle()
+        pipeline.commit_all()
+        pipeline.erase(["customer:A"])
+        await pipeline.settle()
+        pipeline.commit_all()
+        for _ in range(2):
+            states = await pipeline.states()
+            assert set(states) == {"customer:B"}
+            assert json.loads(states["customer:B"])["n"] == 1
+            pipeline.restart()
+            await pipeline.settle()
+
+    asyncio.run(live())
+
+
+def named(names: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"kind": kind, "value": value} for kind, value in names]

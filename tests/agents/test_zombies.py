@@ -11,11 +11,12 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from schemas import topics
-from schemas.outcome import Action, JourneyStep
-from streams.delivery import partition_of
+from schemas.outcome import Action, JourneyStep, Link, Member
+from streams.delivery import Outgoing, partition_of
 from tests import oracle
 from tests.agents.broker import Disk
 from tests.agents.facts import CALLS, step
@@ -106,6 +107,41 @@ def test_states_are_the_oracles_whatever_zombies_write(seed: int, on_disk: bool)
             asyncio.run(live(chance, on_disk))
         except AssertionError:
             pytest.fail(f"history {seed} {number}")
+
+
+def test_what_a_zombie_tells_of_an_identifier_does_not_stand_last() -> None:
+    join = Link("cookie:k", "device:d", "e-1", 1, "zahra", Action.JOIN, "his browser")
+    withdraw = Link("cookie:k", "device:d", "e-2", 2, "zahra", Action.WITHDRAW, "it is not")
+    links, members = (topics.LINKS.name, 0), (topics.MEMBERS.name, 0)
+
+    late = msgspec.json.encode(Member("cookie:k", "device:d", 1))
+
+    async def live() -> None:
+        pipeline = Pipeline(1)
+        for entry in (join, withdraw):
+            pipeline.enter(entry)
+            await pipeline.process(links, None)
+        assert epochs(pipeline, "cookie:k") == [1, 2]
+        for restart in (False, True):  # also where an owner ended before it looked
+            pipeline.broker.append(Outgoing(*members, b"cookie:k", late))
+            assert epochs(pipeline, "cookie:k")[-1] == 1
+            if restart:
+                pipeline.restart()
+            await pipeline.audit()
+            assert epochs(pipeline, "cookie:k")[-1] == 2
+        # A successor that reads the links again tells no less than was told.
+        pipeline.restart()
+        await pipeline.process(links, 1)
+        assert epochs(pipeline, "cookie:k")[-1] == 2
+
+    asyncio.run(live())
+
+
+def epochs(pipeline: Pipeline, identifier: str) -> list[int]:
+    """What `identity.members` has of an identifier, the last last."""
+    log = pipeline.broker.logs[topics.MEMBERS.name, 0]
+    told = [msgspec.json.decode(record.value, type=Member) for record in log if record.value]
+    return [member.epoch for member in told if member.identifier == identifier]
 
 
 def test_topics_are_not_compacted_before_an_owner_has_looked() -> None:

@@ -25,6 +25,7 @@ from producers.publisher import Publisher, prepare
 from schemas import topics
 from schemas.settings import load
 from sinks.clickhouse import connect
+from streams.app import MERGES
 from streams.cluster import administer
 from streams.core.identifiers import normalise
 from tests.disk_search import find
@@ -217,8 +218,11 @@ def erased(stack: Stack) -> Erased:
 
 def test_what_is_searched_for_was_in_every_store(stack: Stack, erased: Erased) -> None:
     assert set(erased.places) == set(needles(stack))
-    stores = {file.split("/")[0] for files in erased.places.values() for file in files}
-    assert stores == ({"clickhouse"} if BROKER_FORGETS else {"clickhouse", "kafka"})
+    files = {file for found in erased.places.values() for file in found}
+    stores = {file.split("/")[0] for file in files}
+    assert stores == ({"clickhouse"} if BROKER_FORGETS else {"clickhouse", "kafka", "state"})
+    state = {file.split("/")[2].rpartition("-")[0] for file in files if file.startswith("state/")}
+    assert state == (set() if BROKER_FORGETS else set(MERGES))
 
 
 def test_the_export_has_all_that_is_held(stack: Stack, erased: Erased) -> None:

@@ -21,7 +21,9 @@ WIRING = {
     *("streams.changelog", "streams.delivery", "streams.metrics", "streams.recent"),
     *("streams.security", "streams.store", "streams.transport"),
 }
-VITALS = {"streams.memory", "streams.outage", "streams.probes", "streams.retry"}
+VITALS = {
+    *("streams.memory", "streams.outage", "streams.probes", "streams.retry", "streams.rights"),
+}
 # Module or package -> what of ours it may import; the longest name that fits decides.
 MAY_IMPORT: dict[str, set[str]] = {
     "schemas": {"schemas"},

@@ -37,4 +37,4 @@ def test_what_counts_is_what_comes_last(
         broker.append(Outgoing(topics.LINKS.name, 0, key.encode(), value))
     log = changelog(broker, topics.LINKS.name, merge_links)
     log.learn(broker.read((topics.LINKS.name, 0), 0))
-    assert Known(Identities(), log).identities.customer_of("cookie:k") == customer
+    assert Known(Identities(), log, []).identities.customer_of("cookie:k") == customer

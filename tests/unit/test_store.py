@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shutil
+import threading
 import time
 from pathlib import Path
 from random import Random
@@ -12,7 +15,16 @@ import pytest
 
 from streams.cluster import Incarnation
 from streams.recovery import Recovery, StateInUse
-from streams.store import Checkpoint, DiskStore, MemoryStore, Released, Store, StoreFailed
+from streams.store import (
+    SCRUB_SECONDS,
+    Checkpoint,
+    DiskStore,
+    MemoryStore,
+    Released,
+    Store,
+    StoreFailed,
+)
+from tests.disk_search import find
 
 TOPIC, NOW_MS, DAY_MS = "anchors", time.time_ns() // 1_000_000, 86_400_000
 KEYS = [f"{a}\0{b}".encode() for a in ("customer:1", "customer:10", "cookie:é") for b in "xyz"]
@@ -142,3 +154,151 @@ def test_a_partition_has_one_holder_at_a_time(tmp_path: Path) -> None:
         recovery(tmp_path).start()
     stores.stop()
     recovery(tmp_path).start()
+
+
+NAMES = [b"nasrin-7718", "گورخر‌فانوس".encode(), b"lighthouse"]
+
+
+def write_a_person(store: DiskStore, number: int) -> None:
+    """Among others: in a key, in a value, and in the checkpoint."""
+    others = {b"customer:%04d" % n: b"somebody %d" % number for n in range(500)}
+    key, value = b"customer:" + NAMES[0] + b"\0cookie:1", b'{"text": "' + NAMES[1] + b'"}'
+    stale = [NAMES[2].decode()]
+    store.write(others | {key: value, b"device:x": value}, Checkpoint(number, stale=stale))
+
+
+def test_what_was_deleted_or_replaced_is_on_the_disk_until_it_is_scrubbed(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    store = DiskStore(folder)
+    for number in range(3):
+        write_a_person(store, number)
+        assert "log" in "".join(find(folder, NAMES)[NAMES[0]])  # not in a table yet
+        store.close()
+        store = DiskStore(folder)
+        places = find(folder, NAMES)
+        assert set(places) == set(NAMES)
+        assert any(place.endswith(".sst") for place in places[NAMES[1]])
+    (key,) = [key for key in store.keys() if NAMES[0] in key]  # noqa: SIM118
+    store.write({key: None, b"device:x": b"{}"}, Checkpoint(9))
+    assert set(find(folder, NAMES)) == set(NAMES)
+    store.scrub()
+    assert find(folder, NAMES) == {}
+    assert len(list(store.keys())) == 501
+    store.close()
+    assert find(folder, NAMES) == {}
+    store = DiskStore(folder)
+    assert store.checkpoint == Checkpoint(9)
+    assert store.get(b"device:x") == b"{}"
+    store.close()
+
+
+def test_the_last_key_of_a_table_leaves_the_manifest_too(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    store = DiskStore(folder)
+    store.write({b"k": b"", b"z" + NAMES[2]: b""}, Checkpoint(1))
+    store.close()
+    store = DiskStore(folder)
+    assert any(place.startswith("MANIFEST") for place in find(folder, NAMES)[NAMES[2]])
+    store.write({b"z" + NAMES[2]: None}, Checkpoint(2))
+    store.scrub()
+    assert find(folder, NAMES) == {}
+    store.close()
+
+
+def test_a_deletion_is_scrubbed_soon_and_all_else_once_a_day(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "store"
+
+    def due_in(store: Store) -> float:
+        return store.scrub_due - time.time()
+
+    store = DiskStore(folder)
+    store.write({b"a": b"1"}, Checkpoint(1))
+    store.write({b"a": b"2"}, Checkpoint(2))
+    assert SCRUB_SECONDS - 60 < due_in(store) <= SCRUB_SECONDS
+    store.write({b"a": None}, Checkpoint(3))
+    assert due_in(store) <= 0
+    store.close()
+    store = DiskStore(folder)
+    assert due_in(store) <= 0, "a worker that died before it scrubbed does so when it is back"
+    store.scrub()
+    assert SCRUB_SECONDS - 60 < due_in(store) <= SCRUB_SECONDS
+    store.close()
+    store = DiskStore(folder)
+    assert SCRUB_SECONDS - 60 < due_in(store) <= SCRUB_SECONDS
+
+    from streams import store as module
+
+    compaction = module._everything
+
+    def meanwhile() -> object:
+        store.write({b"b": None}, Checkpoint(4))
+        return compaction()
+
+    store.scrub_soon()
+    monkeypatch.setattr(module, "_everything", meanwhile)
+    store.scrub()
+    assert due_in(store) <= 0, "what is deleted meanwhile is scrubbed again"
+    store.close()
+    assert MemoryStore().scrub_due == float("inf")
+
+
+def test_a_store_taken_away_while_it_is_scrubbed_is_whole(tmp_path: Path) -> None:
+    store = DiskStore(tmp_path / "store")
+    values = {b"k%06d" % n: os.urandom(600) for n in range(30_000)}
+    store.write(values, Checkpoint(1))
+    store.write({b"gone": None}, Checkpoint(2))
+    ended: list[str] = []
+
+    def scrub() -> None:
+        try:
+            store.scrub()
+        except Released:
+            ended.append("released")
+        else:
+            ended.append("done")
+
+    thread = threading.Thread(target=scrub)
+    thread.start()
+    while not store._scrubbing.locked() and not ended:
+        time.sleep(0)
+    store.close()
+    thread.join(30)
+    assert ended
+    with pytest.raises(Released):
+        store.scrub()
+    again = DiskStore(tmp_path / "store")
+    assert dict(zip(again.keys(), again.values(), strict=True)) == values
+    assert again.checkpoint == Checkpoint(2)
+    assert (again.scrub_due <= time.time()) == (ended == ["released"])
+    again.close()
+
+
+def test_a_worker_scrubs_what_it_holds_and_removes_what_nobody_does(tmp_path: Path) -> None:
+    stores = recovery(tmp_path)
+    stores.start()
+    held, following = stores.claim(TOPIC, 0), stores.spare(TOPIC, 1)
+    assert following is not None
+    for store in (held, following, stores.claim(TOPIC, 2), stores.claim(TOPIC, 3)):
+        store.write({b"customer:" + NAMES[0]: NAMES[1]}, Checkpoint(1, "this", NOW_MS))
+    for partition in (2, 3):
+        stores.claim(TOPIC, partition).close()
+    for name in (f"{TOPIC}-0", f"{TOPIC}-2"):
+        for file in (tmp_path / name).iterdir():
+            os.utime(file, (0, 0))
+    for store in (held, following):
+        store.write({b"customer:" + NAMES[0]: None}, Checkpoint(2, "this", NOW_MS))
+
+    async def until_scrubbed() -> None:
+        scrubbing = asyncio.ensure_future(stores.scrub())
+        waiting = [held, following]
+        while waiting or (tmp_path / f"{TOPIC}-2").exists():
+            waiting = [store for store in waiting if store.scrub_due <= time.time()]
+            await asyncio.sleep(0.01)
+        scrubbing.cancel()
+
+    asyncio.run(asyncio.wait_for(until_scrubbed(), 30))
+    places = find(tmp_path, NAMES)
+    assert {place.split("/")[0] for files in places.values() for place in files} == {f"{TOPIC}-3"}
+    stores.stop()
