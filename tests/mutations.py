@@ -87,8 +87,7 @@ MUTATIONS: Final = (
     Mutation(
         "a chunk that failed is acknowledged all the same",
         "streams/app.py",
-        "                _end_within(_END_SECONDS)\n                await app.crash(error)\n"
-        "                raise\n",
+        "                await _crash(app, error)\n                raise\n",
         "                pass\n",
         "tests/unit/test_worker_acknowledges.py",
     ),

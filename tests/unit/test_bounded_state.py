@@ -130,7 +130,7 @@ def test_folding_keeps_every_sum_and_the_newest_days() -> None:
     calls = [s for s in steps if s.channel == "call_center"]
     last = max(calls, key=lambda s: s.occurred_ms)
     assert part.contacts[max(part.contacts)] & 1 == (last.fields["resolved"] == "false")
-    health, _ = evaluate("c", _customer(part), {}, NOW_MS, Policy())
+    health, _, _ = evaluate("c", _customer(part), {}, NOW_MS, Policy())
     assert 0 <= health.health <= 100
 
 
@@ -177,7 +177,7 @@ def test_uniting_bounded_parts_is_a_sum_all_the_same() -> None:
 def test_sums_beyond_a_column_are_stored_as_its_limit() -> None:
     rich = {"amount_minor": 10**15, "currency": "IRR"}
     part = part_of([row(n, TODAY - 1, ("order", "placed"), **rich) for n in range(10_000)])
-    health, _ = evaluate("c", _customer(part), {}, NOW_MS, Policy())
+    health, _, _ = evaluate("c", _customer(part), {}, NOW_MS, Policy())
     assert health.spend == {"IRR": 2**63 - 1}
     assert msgspec.json.decode(msgspec.json.encode(health), type=CustomerHealth) == health
 
