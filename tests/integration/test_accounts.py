@@ -8,8 +8,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from analytics.replay import account_pasts
+from schemas.outcome import Account
+from sinks.clickhouse import connect, prepare
+from sinks.rows import ACCOUNTS
+from sinks.writer import ClickHouseWriter
 from tests.integration.journey import Running, journey, running, until, write_ndjson
 from tests.wire import touchpoint
 
@@ -119,6 +125,26 @@ def lines(data: Path, *arguments: str) -> list[dict[str, Any]]:
 def decisions(data: Path) -> set[tuple[str, str, bool, str]]:
     found = lines(data, "outreach", "list", "--json")
     return {(one["account"], one["customer"], one["taken"], one["rule"]) for one in found}
+
+
+def test_an_account_s_past_is_the_last_of_each_day_and_of_all_before(clickhouse_url: str) -> None:
+    prepare(clickhouse_url)
+    client = connect(clickhouse_url)
+    day, hour = 20_600, 3_600_000
+    rows = [
+        Account("B2B", (day * 24 + at) * hour, health, "red", contacts, {}, "", [])
+        for at, health, contacts in [
+            *[(0, 10, 1), (30, 20, 1), (47, 30, 1), (72, 40, 2), (73, 0, 0), (100, 50, 1)],
+            (101, 60, 1),
+        ]
+    ]
+    rows += [msgspec.structs.replace(rows[0], account="other", health=7)]
+    ClickHouseWriter(client).insert(ACCOUNTS, ACCOUNTS.rows(rows))
+    assert account_pasts(client, day + 2) == {
+        "B2B": {day + 1: 30, day + 3: 40, day + 4: 60},
+        "other": {day: 7},
+    }
+    client.disconnect()
 
 
 def test_accounts_are_live_and_right_whatever_happens_to_workers(tmp_path: Path) -> None:
