@@ -48,13 +48,12 @@ class Query:
         return seconds(self.panel.get("timeFrom") or since(self.dashboard))
 
     def promql(self, chosen: Chosen) -> str:
-        """PromQL with variables and `$__rate_interval` filled in, as Grafana documents them."""
+        """PromQL with its variables filled in, as Grafana documents its own."""
         scrape = seconds(_sources()["prometheus"]["jsonData"]["timeInterval"])
-        text = self.target["expr"].replace(
-            "$__rate_interval", f"{max(self.step + scrape, 4 * scrape)}s"
-        )
-        for name, value in chosen.items():
-            text = text.replace(f"${name}", ".+" if value == ALL else f"({'|'.join(value)})")
+        text = self.target["expr"].replace("$__range", f"{self.range}s")
+        text = text.replace("$__rate_interval", f"{max(self.step + scrape, 4 * scrape)}s")
+        for name, values in chosen.items():  # of the two, neither names several values
+            text = text.replace(f"${name}", ".+" if values == ALL else values[0])
         return text
 
     def sql(self, chosen: Chosen, now: int) -> str:

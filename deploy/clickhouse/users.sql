@@ -47,6 +47,8 @@ GRANT SELECT(customer, day, evaluated_at, identifiers, touchpoints, health, sent
 GRANT SELECT(customer, decision_id, rule, channel, decided_at, taken, suppressed_by, detail, why,
     health, distress, account, language, ways_out, holdout, due_at, expires_at, requested_at)
     ON journey.outreach TO journey_grafana;
+GRANT SELECT(account, evaluated_at, health, band, contacts, bands, weakest, reasons, reasons_fa)
+    ON journey.accounts TO journey_grafana;
 GRANT dictGet ON journey.customer_of TO journey_grafana;
 
 -- `journey setup` and the verbs that change what is stored.

@@ -7,7 +7,6 @@ from typing import Final
 from deploy.grafana.panels import (
     BAND_COLOURS,
     BANDS,
-    DISTRESS,
     DISTRESSED,
     LIVE,
     Column,
@@ -21,7 +20,7 @@ from deploy.grafana.panels import (
     falling,
     rising,
 )
-from deploy.grafana.sql import BAND, CUSTOMER, IN_RANGE, latest
+from deploy.grafana.sql import ACCOUNTS, BAND, CUSTOMER, IN_RANGE, latest
 from streams.core.survey import BOXES
 
 _NOW: Final = latest(
@@ -72,6 +71,15 @@ _PROMISES: Final = f"""(
     HAVING promised > 0 AND countIf(type = 'delivered') > 0
 )"""
 _KEPT: Final = "countIf(toUnixTimestamp64Milli(delivered) <= promised) / count()"
+
+
+def _broken_down(measure: str) -> str:
+    """A recorded measure of distress, by `value` of the breakdown chosen."""
+    return (
+        f'label_join(journey:breakdown_distressing:{measure}{{breakdown="$by"}}, '
+        '"value", "", "product", "region", "campaign")'
+    )
+
 
 BUSINESS: Final = Dashboard(
     name="business",
@@ -256,6 +264,30 @@ ORDER BY time"""
                     },
                 ),
                 Panel(
+                    kind="lines",
+                    title="Trouble now, by $by",
+                    says="Share of the touchpoints of five minutes that tell of trouble: the eight "
+                    "highest. Those over a day late are not counted.",
+                    since=LIVE,
+                    queries=(Prom(f"topk(8, {_broken_down('share5m')})", "{{value}}"),),
+                    unit="percentunit",
+                    least=0,
+                    width=12,
+                    empty="nothing in five minutes",
+                ),
+                Panel(
+                    kind="lines",
+                    title="How unusual that is, by $by",
+                    says="Standard deviations above its own baseline, of the hour before, "
+                    "yesterday and last week. JourneyDistressRising: over 5.",
+                    since=LIVE,
+                    queries=(Prom(f"topk(8, {_broken_down('sigmas')})", "{{value}}"),),
+                    unit="none",
+                    steps=((None, "green"), (5, "red")),
+                    width=12,
+                    empty="nothing in five minutes",
+                ),
+                Panel(
                     kind="table",
                     title="Where it hurts, by $by",
                     says="Touchpoints with words, how they sound, and calls that were not solved.",
@@ -346,21 +378,20 @@ ORDER BY "Value of a year" DESC, segment"""
                 Panel(
                     kind="table",
                     title="Companies to call",
-                    says="Accounts by their most distressed contact; see Customer health.",
+                    says="The worst band first: a red decision maker makes a company red.",
                     queries=(
                         Sql(
-                            f"""SELECT account AS "Account", count() AS "Contacts",
-    min(health) AS "Weakest", max(distress) AS "Most distress"
-FROM {_NOW}
-WHERE identifiers > 0 AND account != ''
-GROUP BY account
-ORDER BY "Most distress" DESC, "Weakest", account
+                            f"""SELECT account AS "Account", contacts AS "Contacts",
+    health AS "Health", weakest AS "Weakest contact"
+FROM {ACCOUNTS}
+WHERE contacts > 0
+ORDER BY indexOf(['red', 'amber', 'green'], band), health, account
 LIMIT 20"""
                         ),
                     ),
                     columns={
-                        "Weakest": Column(steps=BANDS),
-                        "Most distress": Column(steps=DISTRESS),
+                        "Health": Column(steps=BANDS, width=80),
+                        "Contacts": Column(width=80),
                     },
                 ),
             ),

@@ -19,7 +19,7 @@ from deploy.grafana.panels import (
     Variable,
     rising,
 )
-from deploy.grafana.sql import BAND, chosen, latest
+from deploy.grafana.sql import ACCOUNTS, BAND, chosen, latest
 
 _CHOSEN: Final = (
     f"identifiers > 0 AND {chosen('account', 'account')} AND {chosen('segment', 'segment')}"
@@ -239,6 +239,34 @@ ORDER BY points DESC"""
                     least=-1,
                     most=1,
                 ),
+                Panel(
+                    kind="lines",
+                    title="Texts in distress, by channel",
+                    says=f"Share of texts whose own distress is over {_LEAST}.",
+                    since=LIVE,
+                    queries=(
+                        Prom(
+                            "1 - sum by (channel) "
+                            f'(rate(journey_text_distress_bucket{{le="{_LEAST}"}}[5m]))'
+                            " / sum by (channel) "
+                            '(rate(journey_text_distress_bucket{le="+Inf"}[5m]))',
+                            "{{channel}}",
+                        ),
+                    ),
+                    unit="percentunit",
+                    least=0,
+                    width=12,
+                ),
+                Panel(
+                    kind="stack",
+                    title="Companies by band",
+                    says="As of the last sweep of the workers. All companies, whatever is chosen.",
+                    since=LIVE,
+                    queries=(Prom("sum by (band) (journey_accounts)", "{{band}}"),),
+                    colours=BAND_COLOURS,
+                    width=12,
+                    empty="no touchpoint names an account",
+                ),
             ),
         ),
         Row(
@@ -278,49 +306,31 @@ LIMIT 50"""
                 ),
                 Panel(
                     kind="table",
-                    title="Accounts, the weakest contact first",
-                    says="Contacts of each company. `journey accounts` weighs them by role, and "
-                    "has a red decision maker make the account red.",
+                    title="Companies, the worst first",
+                    says="Health is the mean of the contacts by the weight of their role; a red "
+                    "decision maker or champion makes the company red.",
                     queries=(
                         Sql(
-                            f"""SELECT account AS "Account", count() AS "Contacts",
-    min(health) AS "Weakest", avg(health) AS "Mean health",
-    countIf({BAND} = 'red') AS "In red", max(distress) AS "Most distress"
-FROM {_NOW}
-WHERE account != '' AND {_CHOSEN}
-GROUP BY account
-ORDER BY "Weakest", account
+                            f"""SELECT account AS "Account", health AS "Health", band AS "Band",
+    contacts AS "Contacts", weakest AS "Weakest contact",
+    {_REASONS} AS "Reasons", evaluated_at AS "Evaluated"
+FROM {ACCOUNTS}
+WHERE contacts > 0 AND {chosen("account", "account")}
+ORDER BY indexOf(['red', 'amber', 'green'], band), health, account
 LIMIT 50"""
                         ),
                     ),
                     columns={
-                        "Weakest": Column(steps=BANDS),
-                        "Mean health": Column(steps=BANDS, decimals=0),
-                        "In red": Column(steps=((None, "green"), (1, "red"))),
-                        "Most distress": Column(steps=DISTRESS),
+                        "Account": Column(width=110),
+                        "Health": Column(steps=BANDS, width=80),
+                        "Band": Column(width=80),
+                        "Contacts": Column(width=90),
+                        "Weakest contact": Column(width=220),
+                        "Evaluated": Column(unit="dateTimeFromNow", width=130),
                     },
-                    width=14,
+                    width=24,
                     height=8,
                     empty="no touchpoint names an account",
-                ),
-                Panel(
-                    kind="lines",
-                    title="Texts in distress, by channel",
-                    says=f"Share of texts whose own distress is over {_LEAST}.",
-                    since=LIVE,
-                    queries=(
-                        Prom(
-                            "1 - sum by (channel) "
-                            f'(rate(journey_text_distress_bucket{{le="{_LEAST}"}}[5m]))'
-                            " / sum by (channel) "
-                            '(rate(journey_text_distress_bucket{le="+Inf"}[5m]))',
-                            "{{channel}}",
-                        ),
-                    ),
-                    unit="percentunit",
-                    least=0,
-                    width=10,
-                    height=8,
                 ),
             ),
         ),

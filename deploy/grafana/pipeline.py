@@ -14,6 +14,10 @@ def _rate(metric: str, *by: str, labels: str = "") -> str:
     return f"sum by ({', '.join(by)}) (rate({metric}{{{labels}}}[$__rate_interval]))"
 
 
+def _total(metric: str) -> str:
+    return f"sum(rate({metric}[$__rate_interval])) or vector(0)"
+
+
 def _p99(metric: str, *by: str) -> str:
     return f"histogram_quantile(0.99, {_rate(f'{metric}_bucket', *by, 'le')})"
 
@@ -148,9 +152,15 @@ PIPELINE: Final = Dashboard(
                 ),
                 Panel(
                     kind="lines",
-                    title="Customers evaluated, by trigger",
-                    says="Health computed anew, by touchpoints or by the sweep of every minute.",
-                    queries=(Prom(_rate("journey_evaluations_total", "trigger"), "{{trigger}}"),),
+                    title="Customers and companies evaluated",
+                    says="Health computed anew, by what made it necessary.",
+                    queries=(
+                        Prom(_rate("journey_evaluations_total", "trigger"), "{{trigger}}"),
+                        Prom(
+                            _rate("journey_account_evaluations_total", "trigger"),
+                            "companies: {{trigger}}",
+                        ),
+                    ),
                     unit="cps",
                 ),
                 Panel(
@@ -297,6 +307,78 @@ PIPELINE: Final = Dashboard(
             ),
         ),
         Row(
+            "Producers and alerts",
+            (
+                Panel(
+                    kind="lines",
+                    title="Records published",
+                    says="By producers that are scraped: acknowledged, and given up.",
+                    queries=(
+                        Prom(_total("journey_published_total"), "acknowledged"),
+                        Prom(_total("journey_publish_errors_total"), "given up"),
+                    ),
+                    unit="cps",
+                ),
+                Panel(
+                    kind="lines",
+                    title="Record sent to acknowledged, p99",
+                    says="As producers see the broker.",
+                    queries=(
+                        Prom(
+                            f"{_p99('journey_publish_seconds')} or vector(0)",
+                            "p99",
+                        ),
+                    ),
+                    unit="s",
+                ),
+                Panel(
+                    kind="lines",
+                    title="Bytes on their way",
+                    says="Sent and not acknowledged; a producer waits beyond 32 MiB.",
+                    queries=(Prom("sum(journey_publish_pending_bytes) or vector(0)", "bytes"),),
+                    unit="bytes",
+                ),
+                Panel(
+                    kind="lines",
+                    title="Alertmanager's webhooks, by outcome",
+                    says="Alerts on their way to outreach. JourneyWebhooksFailing: any not taken.",
+                    queries=(
+                        Prom(
+                            f"{_rate('journey_webhooks_total', 'outcome')}"
+                            ' or label_replace(vector(0), "outcome", "none", "", "")',
+                            "{{outcome}}",
+                        ),
+                    ),
+                    unit="cps",
+                ),
+                Panel(
+                    kind="lines",
+                    title="A webhook, p99",
+                    says="Until the requests that an alert led to were in Kafka.",
+                    queries=(
+                        Prom("journey:webhook_seconds:p99_5m or vector(0)", "p99"),
+                        Prom("sum(journey_webhooks_waiting) or vector(0)", "waiting (number)"),
+                    ),
+                    unit="s",
+                ),
+                Panel(
+                    kind="stat",
+                    title="Asked for by alerts",
+                    says="Requests to the guard that alerts led to, by rule, in the time shown; "
+                    "those repeated count again, the guard decides once.",
+                    queries=(
+                        Prom(
+                            "sum by (rule) (increase(journey_alert_requests_total[$__range]))"
+                            ' or label_replace(vector(0), "rule", "none", "", "")',
+                            "{{rule}}",
+                        ),
+                    ),
+                    decimals=0,
+                ),
+            ),
+            folded=True,
+        ),
+        Row(
             "Partitions and state",
             (
                 Panel(
@@ -365,6 +447,20 @@ PIPELINE: Final = Dashboard(
                             "sent again",
                         ),
                     ),
+                ),
+                Panel(
+                    kind="stack",
+                    title="Chunks not finished, by agent",
+                    says="The worker ended there. `ownership`: another has the partition since.",
+                    queries=(
+                        Prom(
+                            "journey:chunk_errors:increase5m"
+                            ' or label_replace(label_replace(vector(0), "agent", "all", "", ""), '
+                            '"why", "none", "", "")',
+                            "{{agent}}: {{why}}",
+                        ),
+                    ),
+                    width=24,
                 ),
             ),
             folded=True,

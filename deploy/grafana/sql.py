@@ -7,13 +7,20 @@ from typing import Final
 from analytics.ledger import CUSTOMER
 from streams.core.policy import Policy
 
-__all__ = ["BAND", "CUSTOMER", "IN_RANGE", "chosen", "latest"]
+__all__ = ["ACCOUNTS", "BAND", "CUSTOMER", "IN_RANGE", "chosen", "latest"]
 
 IN_RANGE: Final = "$__timeFilter(occurred_at)"
 _POLICY: Final = Policy()
 # As `Policy.band` with the default bands.
 BAND: Final = (
     f"multiIf(health <= {_POLICY.red:g}, 'red', health <= {_POLICY.amber:g}, 'amber', 'green')"
+)
+
+
+# The newest row of every company; one that nobody belongs to any more has no contacts.
+ACCOUNTS: Final = (
+    "(SELECT account, evaluated_at, health, band, contacts, weakest, reasons, reasons_fa "
+    "FROM accounts FINAL ORDER BY evaluated_at DESC LIMIT 1 BY account)"
 )
 
 

@@ -1,7 +1,7 @@
 """Every panel of Grafana's dashboards, asked of a live Prometheus and ClickHouse, shows something.
 
-A stack runs touchpoints of a simulation, loses its database meanwhile and gets it back; Debian's
-Prometheus scrapes it and evaluates the rules that deployments have.
+An observed stack runs touchpoints of a simulation, loses its database and gets it back, and
+is told of an alert; Debian's Prometheus scrapes it and evaluates the rules that deployments have.
 """
 
 from __future__ import annotations
@@ -11,27 +11,26 @@ import json
 import math
 import os
 import re
-import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import urlencode
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import pytest
-import yaml
 from clickhouse_driver import Client
 from clickhouse_driver.errors import Error as ClickHouseError
 
-from deploy.local.process import Process, free_ports, is_open
+from deploy.local.observe import TOKEN
 from deploy.local.scrape import total
 from deploy.local.stack import Stack
-from producers.publisher import Publisher
+from producers.publisher import Publisher, prepare
+from producers.simulator.catalogue import PRODUCTS
 from producers.simulator.publish import publish_simulation
 from producers.simulator.stream import simulate
 from schemas.settings import load
@@ -39,12 +38,14 @@ from sinks.clickhouse import connect
 from streams.cluster import wait_until_read
 from tests import grafana
 from tests.grafana import Chosen, Query
-from tests.servers import BROKER, refusing_port
+from tests.servers import BROKER
+from tests.wire import touchpoint
 
 pytestmark = pytest.mark.integration
 
-PATIENCE = 120.0  # seconds from the stack's start until every panel shows something
+PATIENCE = 240.0  # seconds from the stack's start until every panel shows something
 TOUCHPOINTS, CUSTOMERS, RATE = 6_000, 300, 1_000
+_complaints = itertools.count(10_000)
 ROOT = Path(__file__).parents[2]
 # Where it is about noon: quiet hours suppress some decisions of the shipped rules, not all.
 ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
@@ -53,8 +54,8 @@ ZONE = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
 class Live:
     """A stack, and the Prometheus that watches it."""
 
-    def __init__(self, stack: Stack, prometheus: str) -> None:
-        self.stack, self._prometheus = stack, prometheus
+    def __init__(self, stack: Stack) -> None:
+        self.stack, self._prometheus = stack, stack.urls()["prometheus"]
         self.deadline = time.monotonic() + PATIENCE
         self.client: Client = connect(stack.settings.clickhouse.get_secret_value())
 
@@ -94,6 +95,9 @@ class Live:
     def has_failed_inserts(self) -> bool:
         return total(self.stack.metrics(), "journey_insert_errors_total", kind="unavailable") > 0
 
+    def has_alerts(self) -> bool:
+        return bool(self.ask("query", query="ALERTS")["result"])
+
     def answers(self) -> bool:
         try:
             return bool(self.client.execute("SELECT 1"))
@@ -118,14 +122,13 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("dashboards")
     environ = {**BROKER, "JOURNEY_RULES_FILE": str(_rules(folder))}
     settings = load(environ, data=folder / "data")
-    stack = Stack(settings, workers=1, port_base=None, report=lambda *_: None)
+    stack = Stack(settings, workers=1, port_base=None, report=lambda *_: None, observed=True)
     stack.start(fresh=False)
     try:
-        with refusing_port() as nobody, _prometheus(folder, stack, nobody) as url:
-            found = Live(stack, url)
-            _run(found)
-            yield found
-            found.client.disconnect()
+        found = Live(stack)
+        _run(found)
+        yield found
+        found.client.disconnect()
     finally:
         stack.stop(drain=False)
 
@@ -177,9 +180,9 @@ def _fault_of_rows(live: Live, query: Query, chosen: Chosen) -> str:
             fits = len(rows) == 1 and kinds[0] == "n"
         case "timeseries":
             times = [next(iter(row.values())) for row in rows]
-            fits = re.fullmatch("ts?n+", kinds[0]) is not None and times == sorted(times)
+            fits = re.fullmatch("ts?[n-]+", kinds[0]) is not None and times == sorted(times)
         case "barchart":
-            fits = re.fullmatch("sn+", kinds[0]) is not None
+            fits = re.fullmatch("s[n-]+", kinds[0]) is not None
         case _:
             shown = {one["matcher"]["options"] for one in query.panel["fieldConfig"]["overrides"]}
             fits = shown <= rows[0].keys()
@@ -189,7 +192,7 @@ def _fault_of_rows(live: Live, query: Query, chosen: Chosen) -> str:
 
 
 def _kind(row: dict[str, Any]) -> str:
-    """A letter for each value: time, text, number, nothing."""
+    """A letter for each value: time, text, number, or - for none."""
     return "".join(map(_letter, row.values()))
 
 
@@ -218,10 +221,52 @@ def _run(live: Live) -> None:
             if kill:
                 found = json.loads((settings.data / "stack.json").read_text())
                 os.kill(found["processes"]["clickhouse"], signal.SIGKILL)
+        live.wait(partial(_has_breakdowns, live, publisher), "nothing is counted by product")
     live.wait(live.has_failed_inserts, "the sink does not find out")
+    live.wait(live.has_alerts, "Prometheus does not find out")
     live.wait(live.answers, "the database does not come back", watch=True)
     wait_until_read(settings, lambda _: live.stack.watch(), PATIENCE, pause=0.25)
     live.client.execute("SYSTEM RELOAD DICTIONARY customer_of")
+    _alert(live)
+
+
+def _has_breakdowns(live: Live, publisher: Publisher) -> bool:
+    """Whether Prometheus has seen trouble with a product rise; some more of it is sent."""
+    now = datetime.now(UTC).isoformat()
+    for number in itertools.islice(_complaints, 5):
+        given = touchpoint(
+            number,
+            occurred_at=now,
+            channel="packaging",
+            type="complaint",
+            product=PRODUCTS[0].sku,
+            region="تهران",
+            identifiers=[{"kind": "cookie", "value": f"c-{number}"}],
+        )
+        anchor, wire = prepare(given, live.stack.settings.identity_key_bytes(), "IR")
+        publisher.publish(wire, anchor)
+    publisher.flush()
+    asked = 'journey:breakdown_distressing:share5m{breakdown="product"}'
+    return bool(live.ask("query", query=asked)["result"])
+
+
+def _alert(live: Live) -> None:
+    """Trouble with a product, as Alertmanager tells it."""
+    labels = {
+        "alertname": "JourneyDistressRising",
+        "breakdown": "product",
+        "product": PRODUCTS[0].sku,
+    }
+    began = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    alert = {"status": "firing", "labels": labels, "startsAt": began, "fingerprint": "1"}
+    token = (live.stack.settings.data / TOKEN).read_text()
+    told = Request(
+        f"{live.stack.urls()['receiver']}/alerts",
+        json.dumps({"version": "4", "status": "firing", "alerts": [alert]}).encode(),
+        {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+    )
+    with urlopen(told) as answer:
+        assert json.load(answer)["alerts"] == 1
 
 
 def _rules(folder: Path) -> Path:
@@ -237,34 +282,3 @@ def _rules(folder: Path) -> Path:
     path = folder / "rules.yaml"
     path.write_text(text)
     return path
-
-
-@contextmanager
-def _prometheus(folder: Path, stack: Stack, nobody: int) -> Iterator[str]:
-    """URL of a Prometheus with the rules of deployments; one of its workers does not answer."""
-    found = json.loads((stack.settings.data / "stack.json").read_text())["metrics"]
-    jobs = {"worker": [found["worker-1"], nobody], "sink": [found["sink"]]}
-    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yaml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [
-        str(ROOT / "deploy" / "prometheus" / name) for name in config["rule_files"]
-    ]
-    del config["alerting"]
-    config["scrape_configs"] = [
-        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{p}" for p in ports]}]}
-        for job, ports in jobs.items()
-    ]
-    (folder / "prometheus.yaml").write_text(yaml.safe_dump(config))
-    program = shutil.which("prometheus")
-    assert program, "Debian's prometheus is needed: make integration-tools"
-    (port,) = free_ports(1)
-    command = [
-        *(program, f"--config.file={folder / 'prometheus.yaml'}"),
-        *(f"--storage.tsdb.path={folder / 'prometheus'}", f"--web.listen-address=127.0.0.1:{port}"),
-    ]
-    process = Process("prometheus", command, os.environ, folder / "prometheus.log")
-    try:
-        process.wait_until(lambda: is_open(port), 30)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.stop(5)

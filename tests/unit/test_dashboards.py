@@ -112,6 +112,13 @@ def test_a_metric_that_is_asked_for_is_there(query: grafana.Query) -> None:
     assert asked <= metrics() | recorded
 
 
+def test_every_metric_is_shown_or_alerted_on() -> None:
+    said = str(rules()) + str([one.target for one in grafana.queries()])
+    named = {family.name for family in REGISTRY.collect() if family.name.startswith("journey_")}
+    assert named
+    assert not [name for name in named if not re.search(rf"\b{name}(?:_|\b)", said)]
+
+
 def test_every_variable_is_used_and_every_one_used_is_there() -> None:
     for uid, dashboard in grafana.dashboards().items():
         names = {one["name"] for one in grafana.variables(uid)}
