@@ -121,6 +121,8 @@ async def gather(agent: Gather, accounts: Accounts, chunk: Chunk, now_ms: int) -
         named = accounts.take(chunk)
         await _publish(agent, accounts, named, now_ms, trigger="contact")
         await restate(accounts)
+        if any(record.value is None for record in chunk):
+            accounts.health.store.scrub_soon()  # what was replaced may name who was erased
         accounts.trim()
 
 
