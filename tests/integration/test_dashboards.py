@@ -95,8 +95,9 @@ class Live:
     def has_failed_inserts(self) -> bool:
         return total(self.stack.metrics(), "journey_insert_errors_total", kind="unavailable") > 0
 
-    def has_alerts(self) -> bool:
-        return bool(self.ask("query", query="ALERTS")["result"])
+    def has(self, query: str) -> bool:
+        """Whether Prometheus finds anything."""
+        return bool(self.ask("query", query=query)["result"])
 
     def answers(self) -> bool:
         try:
@@ -218,12 +219,13 @@ def _run(live: Live) -> None:
         for kill in (True, False):
             part = itertools.islice(records, TOUCHPOINTS // 2 + 1)
             publish_simulation(part, publisher, key, settings.phone_region, RATE)
-            if kill:
+            if kill:  # what is scraped once only has no rate
+                live.wait(partial(live.has, "journey_text_sentiment_bucket"), "nothing is scraped")
                 found = json.loads((settings.data / "stack.json").read_text())
                 os.kill(found["processes"]["clickhouse"], signal.SIGKILL)
         live.wait(partial(_has_breakdowns, live, publisher), "nothing is counted by product")
     live.wait(live.has_failed_inserts, "the sink does not find out")
-    live.wait(live.has_alerts, "Prometheus does not find out")
+    live.wait(partial(live.has, "ALERTS"), "Prometheus does not find out")
     live.wait(live.answers, "the database does not come back", watch=True)
     wait_until_read(settings, lambda _: live.stack.watch(), PATIENCE, pause=0.25)
     live.client.execute("SYSTEM RELOAD DICTIONARY customer_of")
@@ -246,8 +248,7 @@ def _has_breakdowns(live: Live, publisher: Publisher) -> bool:
         anchor, wire = prepare(given, live.stack.settings.identity_key_bytes(), "IR")
         publisher.publish(wire, anchor)
     publisher.flush()
-    asked = 'journey:breakdown_distressing:share5m{breakdown="product"}'
-    return bool(live.ask("query", query=asked)["result"])
+    return live.has('journey:breakdown_distressing:share5m{breakdown="product"}')
 
 
 def _alert(live: Live) -> None:
