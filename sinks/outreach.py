@@ -49,6 +49,7 @@ _LONGEST_RETRY: Final = 60.0
 _END_SECONDS: Final = 10.0  # of what is under way, once the dispatcher is to stop
 _REVOKED_SECONDS: Final = 3.0  # of the same, where the partition goes to another
 _PARTITION: Final = TopicPartition(topics.OUTREACH.name, 0)
+_CUT_OFF: Final = Verdict(Status.UNKNOWN, "cut off while it was sent")
 _decode: Final = msgspec.json.Decoder(OutreachDecision).decode
 log = logging.getLogger("journey.dispatch")
 
@@ -137,6 +138,7 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._commit()
         for lane in self._lanes.values():
             lane.clear()
+        self._open.clear()
         self._known = None
         log.info("revoked")
 
@@ -168,7 +170,7 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
         if ended:  # of the broker alone it depends how long these take: no more is read meanwhile
             await asyncio.wait(ended, timeout=_END_SECONDS)
         position, end = self._position()
-        if position is None:
+        if position is None or not self._owned:  # revoked while we waited
             return
         self._seen_to = max(self._seen_to, position)
         for lane in self._lanes.values():
@@ -205,10 +207,10 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
         again = record.offset < self._seen_to  # for a lane that had left some
         channel = self._channels.get(decision.channel)
         if channel is None or (not again and pending.expires_ms <= time.time_ns() // 1_000_000):
-            status = Status.NO_ENDPOINT if channel is None else Status.EXPIRED
+            verdict = Verdict(Status.NO_ENDPOINT) if channel is None else _expired(pending)
             if again:
                 return []
-            return [self._open_task(record.offset, self._end(pending, Verdict(status)))]
+            return [self._open_task(record.offset, self._end(pending, verdict))]
         if not again or channel.lane.start_at:
             channel.lane.offer(pending)
         return []
@@ -239,7 +241,7 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
             changed.clear()
             if not lane.start_at:
                 for pending in lane.take_expired(time.time_ns() // 1_000_000):
-                    ended = self._finish(lane, pending, Verdict(Status.EXPIRED))
+                    ended = self._finish(lane, pending, _expired(pending))
                     self._spawn(ended, self._attempts)
             while (started := lane.start(time.monotonic())) is not None:
                 self._spawn(self._attempt(lane, started), self._attempts)
@@ -252,13 +254,14 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
         sender = self._channels[pending.decision.channel].sender
         try:
             if pending.cut_off and not sender.repeatable:
-                verdict = Verdict(Status.UNKNOWN, "cut off while it was sent")
+                verdict = _CUT_OFF
+                lane.breaker.abandoned()
             else:
                 verdict = await self._send(lane, pending, sender)
         except BaseException:
             lane.breaker.abandoned()
             raise
-        if verdict.status not in UNFINISHED:
+        if verdict.status not in UNFINISHED or pending.erased:
             await self._finish(lane, pending, verdict)
             return
         await self._record(pending, verdict)
@@ -270,6 +273,9 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
         pending.attempts += 1
         await self._record(pending, Verdict(Status.SENDING))
         pending.cut_off = False
+        if pending.erased:
+            lane.breaker.abandoned()
+            return Verdict(Status.EXPIRED)  # which is not recorded
         began = time.monotonic()
         verdict = await sender.send(pending.decision)
         now = time.monotonic()
@@ -290,6 +296,8 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _end(self, pending: Pending, verdict: Verdict) -> None:
         """Nothing follows on a decision. What expired tells why the attempts before failed."""
         decision = pending.decision
+        if pending.erased:
+            return
         if self._known is not None and verdict.status is Status.EXPIRED:
             begun = self._known.begun.get(decision.decision_id)
             verdict = verdict._replace(detail=begun.detail if begun is not None else "")
@@ -338,7 +346,6 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
-        self._open.clear()
 
     def _position(self) -> tuple[int | None, int | None]:
         """The next offset to fetch and the topic's end, where they are known."""
@@ -369,6 +376,11 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
             self._probes.away(KAFKA, describe(error))
         else:
             self._committed = offset
+
+
+def _expired(pending: Pending) -> Verdict:
+    """What may not be sent any more; where an attempt was cut off, it may have been."""
+    return _CUT_OFF if pending.cut_off else Verdict(Status.EXPIRED)
 
 
 async def serve(

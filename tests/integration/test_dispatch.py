@@ -396,17 +396,20 @@ def test_an_endpoint_that_was_away_gets_all_of_it_once_it_is_back(
     first = dispatch.decide(CAPACITY // 2, "webhook")
     until(lambda: dispatch.metric("journey_endpoint_breaker", endpoint="webhook") > 0)
     before = dispatch.memory()
+    erased = first.pop()
+    dispatch.remove(erased)
     body = {"body": "x" * 4_000}
     waiting = first + dispatch.decide(2 * CAPACITY, "webhook", **body)
     passing = dispatch.decide(300, "call_task")
     dispatch.await_outcomes(passing, Status.SENT)
     until(lambda: dispatch.metric("journey_endpoint_backlog", endpoint="webhook") == CAPACITY)
     assert dispatch.memory() - before < 48 << 20, "an outage fills memory"
-    behind = len(waiting) + len(passing)
+    behind = len([*waiting, erased, "its removal", *passing])
     until(lambda: dispatch.metric("journey_lag_records", topic="outreach") == behind)
     with serving(away, port):
         dispatch.await_outcomes(waiting, Status.SENT)
         assert away.times("/webhook") == {one.decision_id: 1 for one in waiting}
+        assert dispatch.status(erased) is None
         until(lambda: dispatch.metric("journey_lag_records", topic="outreach") == 0)
         assert dispatch.metric("journey_endpoint_breaker", endpoint="webhook") == 0
         until(lambda: dispatch.metric("journey_endpoint_backlog", endpoint="webhook") == 0)
