@@ -223,6 +223,8 @@ class Worker:
             await resolve.audit(self._resolve(), await self.anchors.get(tp.partition))
         elif tp.topic == topics.PARTS.name:
             await stitch.audit(self.stitch, await self.customers.get(tp.partition))
+        elif tp.topic == topics.REQUESTS.name:
+            (await self.guards.get(tp.partition)).log.learn([])  # the checkpoint is not old
         elif tp.topic == topics.LINKS.name:
             before = None
             if not self.identities.has(tp.partition):  # what was not announced yet is no state
