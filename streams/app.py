@@ -250,6 +250,8 @@ class Worker:
             await stitch.audit(self.stitch, await self.customers.get(tp.partition))
         elif tp.topic == topics.CONTACTS.name:
             await accounts.audit(self.gather, await self.accounts.get(tp.partition))
+        elif tp.topic == topics.REQUESTS.name:
+            (await self.guards.get(tp.partition)).log.learn([])  # the checkpoint is not old
         elif tp.topic == topics.LINKS.name:
             before = None
             if not self.identities.has(tp.partition):  # what was not announced yet is no state

@@ -170,6 +170,11 @@ class Changelog:
             )
             self.stale.clear()
 
+    def age(self) -> float:
+        """Seconds since the checkpoint says that everything was known; 0 where there is none."""
+        known = self.store.checkpoint
+        return time.time() - known.at_ms / 1000 if known is not None else 0.0
+
     def close(self) -> None:
         """Let go of the store."""
         self.store.close()

@@ -34,8 +34,7 @@ _COORDINATOR_AWAY: Final = (
     NotCoordinatorError,
 )
 _BOOTSTRAP_MS: Final = 5_000
-_TOMBSTONES: Final = "delete.retention.ms"
-_TOMBSTONES_DEFAULT: Final = {"value": "86400000"}  # Kafka's
+_LAG: Final = "min.compaction.lag.ms"
 SINK: Final = "journey-sink"
 DISPATCH: Final = "journey-dispatch"  # only where outreach has endpoints, so nobody waits for it
 # consumer group -> topics it reads, in order of flow
@@ -123,10 +122,10 @@ def is_empty(settings: Settings) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Incarnation:
-    """What tells a topic from an earlier one of its name, and how long it keeps tombstones."""
+    """What tells a topic from an earlier one of its name, and how long it surely keeps records."""
 
     id: str
-    tombstones_ms: int
+    kept_ms: int
 
 
 def incarnations(settings: Settings) -> dict[str, Incarnation]:
@@ -141,10 +140,16 @@ def incarnations(settings: Settings) -> dict[str, Incarnation]:
     return {
         topic["name"]: Incarnation(
             f"{cluster} {topic['topic_id']}",
-            int(configured[topic["name"]].get(_TOMBSTONES, _TOMBSTONES_DEFAULT)["value"]),
+            _kept_ms(configured[topic["name"]]),
         )
         for topic in described
     }
+
+
+def _kept_ms(options: Mapping[str, Mapping[str, str]]) -> int:
+    """Before compaction may drop a tombstone, since a later record of its key is enough for it."""
+    declared = topics.ANCHORS.config(1)[_LAG]
+    return int(options.get(_LAG, {}).get("value", declared))
 
 
 def unread(settings: Settings) -> dict[tuple[str, str], int]:

@@ -25,7 +25,7 @@ OLD: Final = "too old: deletions since may be gone from the changelog"
 CORRUPT: Final = "corrupt"
 # why a store cannot be used -> label of the metric
 UNFIT: Final = {FOREIGN: "foreign", AHEAD: "ahead", OLD: "old", CORRUPT: "corrupt"}
-_UNKNOWN: Final = Incarnation("", 86_400_000)
+_UNKNOWN: Final = Incarnation("", 3_600_000)
 _LOCK: Final = "lock"
 # Pause between scrubs: seconds at least, and so many times what the last ones took.
 _SCRUB_PAUSE: Final = 5.0
@@ -70,7 +70,7 @@ class Recovery:
     async def scrub(self) -> None:
         """Scrub stores when they are due, and remove folders of no use any more, until cancelled.
 
-        A folder that nobody here has opened for as long as tombstones are kept would be read anew.
+        One that nobody here has opened for as long as records are surely kept would be read anew.
         """
         while True:
             began = time.monotonic()
@@ -95,7 +95,7 @@ class Recovery:
             if not folder.is_dir() or folder.name in open_:
                 continue
             topic = folder.name.rpartition("-")[0]
-            kept = self.incarnations.get(topic, _UNKNOWN).tombstones_ms / 1000
+            kept = self.incarnations.get(topic, _UNKNOWN).kept_ms / 1000
             changed = (file.stat().st_mtime for file in folder.iterdir() if file.name != DUE)
             if max(changed, default=now) + kept < now:
                 log.info("state in %s is nobody's since long: removed", folder)
@@ -168,7 +168,7 @@ class Recovery:
             return FOREIGN
         if checkpoint.offset > end:
             return AHEAD
-        return OLD if now_ms - checkpoint.at_ms > incarnation.tombstones_ms else None
+        return OLD if now_ms - checkpoint.at_ms > incarnation.kept_ms else None
 
     def _claim(self, topic: str, partition: int) -> Store:
         held = self._held.get((topic, partition))

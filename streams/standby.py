@@ -27,6 +27,7 @@ from streams.store import Released
 from streams.transport import Record
 
 POLL_SECONDS = 1.0
+_FRESH_SECONDS = 60.0
 _FEW = 1_000  # records; after more, the next round comes at once
 log = logging.getLogger("journey.standby")
 
@@ -40,6 +41,7 @@ class Standby:
         self._settings = settings
         self._recovery, self._connect, self._merges = recovery, connect, merges
         self._mirrors: dict[TopicPartition, Changelog] = {}
+        self._partitions: dict[str, set[int]] = {}  # of each topic, whose number never changes
 
     async def run(self) -> None:
         """Follow until cancelled, also through an outage of the broker."""
@@ -65,7 +67,11 @@ class Standby:
                 self._read(consumer, tp, records, announced)
         behind: Counter[str] = Counter()
         for tp, mirror in self._mirrors.items():
-            behind[tp.topic] += max(0, (consumer.highwater(tp) or 0) - mirror.end)
+            left = max(0, (consumer.highwater(tp) or 0) - mirror.end)
+            behind[tp.topic] += left
+            if not left and mirror.age() > _FRESH_SECONDS:
+                with suppress(Released):
+                    mirror.learn([])  # so that the checkpoint is not taken for old
         for topic in self._merges:
             metrics.STANDBY_LAG.labels(topic).set(behind[topic])
         if sum(map(len, fetched.values())) < _FEW:
@@ -90,7 +96,7 @@ class Standby:
         held = {tp: mirror for tp, mirror in self._mirrors.items() if not mirror.store.closed}
         free = {}
         for topic, merge in self._merges.items():
-            for partition in await partitions_of(consumer, topic):
+            for partition in await self._partitions_of(consumer, topic):
                 tp = TopicPartition(topic, partition)
                 if tp not in held and (store := self._recovery.spare(topic, partition)) is not None:
                     free[tp] = store, merge
@@ -106,6 +112,12 @@ class Standby:
         for tp, mirror in held.items():
             consumer.seek(tp, mirror.end)
 
+    async def _partitions_of(self, consumer: AIOKafkaConsumer, topic: str) -> set[int]:
+        """Asked for once: aiokafka forgets topics of which nothing is assigned to a consumer."""
+        if topic not in self._partitions:
+            self._partitions[topic] = set(await consumer._client._wait_on_metadata(topic))
+        return self._partitions[topic]
+
     async def _announced(self) -> dict[int, int]:
         """Of `identity.links`, what its owner has done with: its state is to hold no more.
 
@@ -114,12 +126,3 @@ class Standby:
         if not any(tp.topic == topics.LINKS.name for tp in self._mirrors):
             return {}
         return await asyncio.to_thread(committed, self._settings, WORKERS, topics.LINKS.name)
-
-
-async def partitions_of(consumer: AIOKafkaConsumer, topic: str) -> set[int]:
-    """The partitions of a topic; asks the broker where they are not known yet."""
-    known = consumer.partitions_for_topic(topic)
-    if known is None:
-        await consumer.topics()
-        known = consumer.partitions_for_topic(topic)
-    return known or set()

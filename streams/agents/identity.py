@@ -56,6 +56,8 @@ class Known:
         """Put right what workers that are not the owner any more have told."""
         async with self._turn:
             await asyncio.gather(*(members.audit() for members in self._members))
+            if self._links.store.lasting:
+                self._links.learn([])  # so that the checkpoint is not taken for old
         await self.restate()
 
     async def restate(self) -> None:
