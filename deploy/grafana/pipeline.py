@@ -432,8 +432,8 @@ PIPELINE: Final = Dashboard(
                     kind="stat",
                     title="Put right or cut short in the last hour",
                     says="Stores filled anew; records of a changelog that its owner had not "
-                    "written, and those sent again so that what counts stands last; anchors of which "
-                    "not everything is kept any more.",
+                    "written, and those sent again so that what counts stands last; anchors of "
+                    "which not everything is kept any more.",
                     queries=(
                         Prom(
                             "sum(increase(journey_stores_rebuilt_total[1h])) or vector(0)",
