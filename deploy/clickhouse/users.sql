@@ -49,6 +49,8 @@ GRANT SELECT(customer, decision_id, rule, channel, decided_at, taken, suppressed
     ON journey.outreach TO journey_grafana;
 GRANT SELECT(account, evaluated_at, health, band, contacts, bands, weakest, reasons, reasons_fa)
     ON journey.accounts TO journey_grafana;
+GRANT SELECT(customer, decision_id, rule, channel, status, at, attempts, version)
+    ON journey.outreach_outcomes TO journey_grafana;
 GRANT dictGet ON journey.customer_of TO journey_grafana;
 
 -- `journey setup` and the verbs that change what is stored.

@@ -18,9 +18,8 @@ from deploy.grafana.panels import (
 )
 from deploy.grafana.sql import chosen, latest
 
-_CHOSEN: Final = (
-    f"$__timeFilter(decided_at) AND {chosen('rule', 'rule')} AND {chosen('channel', 'channel')}"
-)
+_SENT: Final = f"{chosen('rule', 'rule')} AND {chosen('channel', 'channel')}"
+_CHOSEN: Final = f"$__timeFilter(decided_at) AND {_SENT}"
 _FROM: Final = f"FROM outreach FINAL\nWHERE {_CHOSEN}"
 _P99: Final = "histogram_quantile(0.99, sum by (le) (rate(journey_outreach_seconds_bucket[1h])))"
 
@@ -163,6 +162,129 @@ ORDER BY "Decided" DESC, rule"""
                     empty="nothing was taken",
                 ),
             ),
+        ),
+        Row(
+            "Sending",
+            (
+                Panel(
+                    kind="stack",
+                    title="What became of what was taken",
+                    says="By its newest state. `unknown` may have been sent: it is not tried "
+                    "again, so that nobody is told twice.",
+                    queries=(
+                        Sql(
+                            "SELECT $__timeInterval(at) AS time, status, count() AS messages\n"
+                            "FROM outreach_outcomes FINAL\n"
+                            f"WHERE $__timeFilter(at) AND {_SENT}\n"
+                            "GROUP BY time, status\nORDER BY time, status"
+                        ),
+                    ),
+                    every="1h",
+                    colours={"sent": "green", "refused": "red", "unknown": "red"},
+                ),
+                Panel(
+                    kind="table",
+                    title="Sent and failed, by channel",
+                    says="A channel without an endpoint, or a company that knows no address, shows "
+                    "in its column.",
+                    queries=(
+                        Sql(
+                            f"""SELECT channel AS "Channel",
+    countIf(status = 'sent') AS "Sent", countIf(status IN ('sending', 'waiting')) AS "Waiting",
+    countIf(status IN ('refused', 'unknown')) AS "Failed", countIf(status = 'expired') AS "Expired",
+    countIf(status = 'no_endpoint') AS "No endpoint",
+    countIf(status = 'no_address') AS "No address", avg(attempts) AS "Attempts"
+FROM outreach_outcomes FINAL
+WHERE $__timeFilter(at) AND {_SENT}
+GROUP BY channel
+ORDER BY channel"""
+                        ),
+                    ),
+                    columns={
+                        "Failed": Column(steps=((None, "green"), (1, "red"))),
+                        "Attempts": Column(decimals=1),
+                    },
+                    width=10,
+                ),
+                Panel(
+                    kind="lines",
+                    title="Decision to sent, p95",
+                    says="Until the endpoint had it, by channel. A message expires when quiet "
+                    "hours begin.",
+                    queries=(
+                        Prom(
+                            "histogram_quantile(0.95, sum by (channel, le) "
+                            "(rate(journey_outreach_sent_seconds_bucket[5m])))",
+                            "{{channel}}",
+                        ),
+                    ),
+                    unit="s",
+                    width=6,
+                    empty="nothing was sent",
+                ),
+                Panel(
+                    kind="lines",
+                    title="Attempts, by endpoint",
+                    says="`waiting` failed and is tried again; `refused` never will be taken.",
+                    queries=(
+                        Prom(
+                            "sum by (endpoint, status) (rate(journey_endpoint_attempts_total[5m]))",
+                            "{{endpoint}}: {{status}}",
+                        ),
+                    ),
+                    unit="cps",
+                    empty="no endpoint was tried",
+                ),
+                Panel(
+                    kind="lines",
+                    title="Ended live, by channel and status",
+                    says="What senders finish with now; restarts of a sender begin at zero.",
+                    queries=(
+                        Prom(
+                            "sum by (channel, status) (rate(journey_outreach_outcomes_total[5m]))",
+                            "{{channel}}: {{status}}",
+                        ),
+                    ),
+                    unit="cps",
+                    empty="nothing ended",
+                ),
+                Panel(
+                    kind="states",
+                    title="Circuit breakers",
+                    says="Open: the endpoint failed too often and is left alone for a while.",
+                    queries=(Prom("max by (endpoint) (journey_endpoint_breaker)", "{{endpoint}}"),),
+                    values={
+                        "0": ("closed", "green"),
+                        "1": ("half open", "orange"),
+                        "2": ("open", "red"),
+                    },
+                    empty="no endpoint",
+                ),
+                Panel(
+                    kind="lines",
+                    title="An attempt, by endpoint, p99",
+                    says="How long an endpoint takes to answer.",
+                    queries=(
+                        Prom(
+                            "histogram_quantile(0.99, sum by (endpoint, le) "
+                            "(rate(journey_endpoint_seconds_bucket[5m])))",
+                            "{{endpoint}}",
+                        ),
+                    ),
+                    unit="s",
+                    width=12,
+                    empty="no endpoint was tried",
+                ),
+                Panel(
+                    kind="lines",
+                    title="Waiting for an endpoint",
+                    says="Decisions in a sender's memory; what is beyond waits in Kafka.",
+                    queries=(Prom("sum by (endpoint) (journey_endpoint_backlog)", "{{endpoint}}"),),
+                    width=12,
+                    empty="no endpoint",
+                ),
+            ),
+            folded=True,
         ),
         Row(
             "What came of it",

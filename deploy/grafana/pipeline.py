@@ -430,9 +430,10 @@ PIPELINE: Final = Dashboard(
                 ),
                 Panel(
                     kind="stat",
-                    title="Put right in the last hour",
+                    title="Put right or cut short in the last hour",
                     says="Stores filled anew; records of a changelog that its owner had not "
-                    "written, and those sent again so that what counts stands last.",
+                    "written, and those sent again so that what counts stands last; anchors of "
+                    "which not everything is kept any more.",
                     queries=(
                         Prom(
                             "sum(increase(journey_stores_rebuilt_total[1h])) or vector(0)",
@@ -445,6 +446,10 @@ PIPELINE: Final = Dashboard(
                         Prom(
                             "sum(increase(journey_restated_records_total[1h])) or vector(0)",
                             "sent again",
+                        ),
+                        Prom(
+                            "sum(increase(journey_bounded_anchors_total[1h])) or vector(0)",
+                            "anchors bounded",
                         ),
                     ),
                 ),

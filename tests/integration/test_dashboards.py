@@ -37,6 +37,7 @@ from schemas.settings import load
 from sinks.clickhouse import connect
 from streams.cluster import wait_until_read
 from tests import grafana
+from tests.endpoint import SECRET, Endpoint, serving
 from tests.grafana import Chosen, Query
 from tests.servers import BROKER
 from tests.wire import touchpoint
@@ -122,16 +123,21 @@ class Live:
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     folder = tmp_path_factory.mktemp("dashboards")
     environ = {**BROKER, "JOURNEY_RULES_FILE": str(_rules(folder))}
-    settings = load(environ, data=folder / "data")
-    stack = Stack(settings, workers=1, port_base=None, report=lambda *_: None, observed=True)
-    stack.start(fresh=False)
-    try:
-        found = Live(stack)
-        _run(found)
-        yield found
-        found.client.disconnect()
-    finally:
-        stack.stop(drain=False)
+    with serving(Endpoint()) as endpoint, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECRET", SECRET)
+        file = folder / "endpoints.yaml"
+        file.write_text(f'call_task: {{url: "{endpoint.url("/tasks")}", secret: SECRET}}\nkafka:\n')
+        environ["JOURNEY_ENDPOINTS_FILE"] = str(file)
+        settings = load(environ, data=folder / "data")
+        stack = Stack(settings, workers=1, port_base=None, report=lambda *_: None, observed=True)
+        stack.start(fresh=False)
+        try:
+            found = Live(stack)
+            _run(found)
+            yield found
+            found.client.disconnect()
+        finally:
+            stack.stop(drain=False)
 
 
 @pytest.mark.parametrize("uid", sorted(grafana.dashboards()))
