@@ -125,6 +125,20 @@ MUTATIONS: Final = (
         "tests/agents/test_zombies.py",
     ),
     Mutation(
+        "state is kept of a partition that is another's by now",
+        "streams/changelog.py",
+        "        if partition not in self._owned:\n            raise Released\n",
+        "",
+        "tests/agents/test_zombies.py",
+    ),
+    Mutation(
+        "an agent goes on after a chunk that was taken from it",
+        "streams/app.py",
+        "                    worker.waiting.add(name)\n",
+        "                    pass\n",
+        "tests/unit/test_worker_acknowledges.py",
+    ),
+    Mutation(
         "what was deleted stays in RocksDB's files",
         "streams/store.py",
         "                self._database.compact_range(None, None, _everything())\n",
