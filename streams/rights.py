@@ -99,6 +99,8 @@ def _of_group(admin: KafkaAdminClient, group: str) -> set[str] | None:
         return _operations(admin.describe_groups([group])[group])
     except GroupAuthorizationFailedError:
         return set()
+    except ValueError:  # the embedded broker names operations that Kafka has not
+        return None
 
 
 def _operations(of: dict[str, object]) -> set[str] | None:

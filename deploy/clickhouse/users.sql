@@ -22,6 +22,7 @@ GRANT INSERT, SHOW COLUMNS ON journey.identity_members TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.parts TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.health TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.outreach TO journey_sink;
+GRANT INSERT, SHOW COLUMNS ON journey.accounts TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.outreach_outcomes TO journey_sink;
 GRANT INSERT, SHOW COLUMNS ON journey.dead_letters TO journey_sink;
 GRANT INSERT ON journey.touchpoints_local TO journey_sink;

@@ -289,6 +289,7 @@ class Stack:
         targets = {
             "worker": self._worker_ports,
             "sink": [self._sink_port],
+            "dispatch": [self._dispatch_port] if self._dispatches else [],
             _RECEIVER: [self._receiver_metrics_port],
         }
         observe.configure(self._folder, HOST, ports, targets)
