@@ -219,11 +219,13 @@ def outreach(
 
     `decided` and `stored`: decision id -> customer and rule. Which rules fire depends on the moment
     of each evaluation, so it is not computed again. But the cooldown outlasts the run, so a second
-    decision was made on a memory lost.
+    decision was made on a memory lost. What a worker asked before it was killed, and another found
+    no reason for, the guard remembers alone.
     """
     yield compare("outreach decisions", decided, stored)
     remembered = {(row.customer, rule): None for row in standing.values() for rule in row.reached}
-    yield compare("outreach, remembered", remembered, ((key, None) for _, key in stored))
+    once = remembered | {key: None for _, key in stored}
+    yield compare("outreach, once", once, ((key, None) for _, key in stored))
 
 
 def newest(settings: Settings, topic: topics.Topic) -> dict[str, bytes]:
