@@ -201,6 +201,9 @@ class Sink(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as error:
             log.warning("not committed, so these rows will be written again: %s", error)
+            return
+        for tp, offset in offsets.items():
+            metrics.OFFSET.labels(tp.topic, str(tp.partition)).set(offset - 1)
 
     async def _reload(self) -> None:
         """Show readers the identities written; what cannot be reloaded now is tried again."""

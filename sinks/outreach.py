@@ -376,6 +376,7 @@ class Dispatcher(ConsumerRebalanceListener):  # type: ignore[misc]
             self._probes.away(KAFKA, describe(error))
         else:
             self._committed = offset
+            metrics.OFFSET.labels(_PARTITION.topic, str(_PARTITION.partition)).set(offset - 1)
 
 
 def _expired(pending: Pending) -> Verdict:
