@@ -13,7 +13,13 @@ from itertools import count
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupAuthorizationFailedError,
+    IllegalStateError,
+    KafkaError,
+    TopicAuthorizationFailedError,
+)
 
 from schemas.settings import Settings, SettingsError, load
 from sinks.backlog import Batch, Limits
@@ -36,6 +42,7 @@ _INSERTING: Final = 0.02
 _PAUSED: Final = 0.1
 _END_SECONDS: Final = 10.0  # of the batch under way, once the sink is to stop
 CLICKHOUSE: Final = "clickhouse"
+_UNAUTHORIZED: Final = (TopicAuthorizationFailedError, GroupAuthorizationFailedError)
 # Pause after a reload of the identities: a multiple of its duration, and seconds at least.
 _RELOAD_SHARE: Final = 20
 _RELOAD_PAUSE: Final = 0.5
@@ -289,6 +296,8 @@ async def _join(
             except KafkaError as error:
                 await consumer.stop()
                 refused = await asyncio.to_thread(refusal, settings)
+                if refused is None and isinstance(error, _UNAUTHORIZED):
+                    refused = await asyncio.to_thread(lacking, settings, SINK)
                 if refused is not None:
                     raise BrokerUnavailable(refused) from error
                 probes.away(KAFKA, describe(error))

@@ -329,6 +329,20 @@ def test_verbs_and_processes_say_it_in_one_line_and_fail(
         assert wrong[attempts[verb]][1] in lines[0]
 
 
+@pytest.mark.parametrize(("verb", "user"), [("worker", "sink"), ("sink", "worker")])
+def test_who_lacks_a_right_ends_with_a_line_that_gives_it(
+    kafka: SecuredKafka, clickhouse_url: str, tmp_path: Path, verb: str, user: str
+) -> None:
+    database = {"JOURNEY_CLICKHOUSE": clickhouse_url}
+    done = run(tmp_path, kafka.settings("operator") | database, "setup")
+    assert done.returncode == 0, done.stderr
+    done = run(tmp_path, kafka.settings(user) | database, verb)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert " does not let us " in last
+    assert last.endswith(f"give the rights with `journey acls grant {verb} User:{user}`")
+
+
 @pytest.mark.parametrize("verb", [["--debug", "acls", "show", "User:web"], ["worker"], ["sink"]])
 def test_no_password_is_in_what_they_print(
     kafka: SecuredKafka, tmp_path: Path, verb: list[str]
