@@ -122,7 +122,7 @@ MUTATIONS: Final = (
         "streams/changelog.py",
         "                if run.offset > self.end:\n",
         "                if False:\n",
-        "tests/agents/test_zombies.py",
+        "tests/unit/test_changelog.py",
     ),
     Mutation(
         "state is kept of a partition that is another's by now",
