@@ -53,13 +53,17 @@ def lacking(settings: Settings, group: str) -> str | None:
     """What members of a group may not do, in one line that names the fix; None where nothing is.
 
     Asks the broker, without doing any of it. What does not exist is not lacking, nor anything on
-    a broker that does not tell. Raises BrokerUnavailable.
+    a broker that does not tell, or not now: a coordinator that is being elected, an outage.
     """
     needed = NEEDS[group]
-    with administer(settings) as admin:
-        names = sorted({need.name for need in needed if need.resource == "topic"})
-        allowed = {("topic", told["name"]): _told(told) for told in admin.describe_topics(names)}
-        allowed["group", group] = _of_group(admin, group)
+    names = sorted({need.name for need in needed if need.resource == "topic"})
+    try:
+        with administer(settings) as admin:
+            topics_told = admin.describe_topics(names)
+            allowed = {("topic", told["name"]): _told(told) for told in topics_told}
+            allowed["group", group] = _of_group(admin, group)
+    except BrokerUnavailable:
+        return None
     denied = [
         need
         for need in needed
@@ -79,10 +83,7 @@ def lacking(settings: Settings, group: str) -> str | None:
 
 async def ask_rights(settings: Settings, group: str) -> None:
     """Raise TopicAuthorizationFailedError where members of a group lack a right by now."""
-    try:
-        lack = await asyncio.to_thread(lacking, settings, group)
-    except BrokerUnavailable:
-        return  # that is told elsewhere
+    lack = await asyncio.to_thread(lacking, settings, group)
     if lack is not None:
         raise TopicAuthorizationFailedError(lack)
 
