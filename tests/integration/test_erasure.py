@@ -292,7 +292,8 @@ def test_no_byte_of_hers_is_left_on_disk(stack: Stack, erased: Erased) -> None:
         for n in range(12):
             other, browser = ("customer", f"other-{n}"), ("cookie", f"browser-{next(numbers)}")
             sent.append(touch(other, browser, account=f"company-{n}"))
-        send(stack, sent)
+        angry = ("customer", f"angry-{next(numbers)}")
+        send(stack, [*sent, *complaints(angry, "This is unacceptable!")])
         left.clear()
         for folder in folders:
             for needle, files in find(stack.settings.data / folder, needles(stack)).items():
