@@ -77,8 +77,10 @@ def test_without_drift_there_is_none(data: Path) -> None:
             {"parts": 1},
             (
                 LONER,
-                f"1 touchpoints of {LONER}, differs in visits, first_ms, last_ms, last_visit_ms",
-                f"7 touchpoints of {LONER}, differs in visits, first_ms, last_ms, last_visit_ms",
+                f"1 touchpoints of {LONER}, differs in visits, latest, first_ms, "
+                f"last_ms, last_visit_ms",
+                f"7 touchpoints of {LONER}, differs in visits, latest, first_ms, "
+                f"last_ms, last_visit_ms",
             ),
         ),
         (
