@@ -16,7 +16,7 @@ from tests.integration.journey import COMMAND
 from tests.integration.pipeline import PARTITIONS, Pipeline, pipeline, until
 from tests.servers import running_clickhouse
 
-pytestmark = [pytest.mark.integration, pytest.mark.broker]
+pytestmark = pytest.mark.integration
 
 AS_OF = "2026-11-22T00:00:00Z"
 

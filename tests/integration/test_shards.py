@@ -62,7 +62,6 @@ def reconcile(pipe: Pipeline) -> int:
     return done.returncode
 
 
-@pytest.mark.broker
 def test_a_pipeline_on_shards_counts_erases_and_reconciles(pipe: Pipeline, client: Client) -> None:
     for table in ("touchpoints", "parts"):
         key = SHARDED[table]

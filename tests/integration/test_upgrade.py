@@ -13,7 +13,7 @@ from sinks.migrate import FOLDER, migrate
 from sinks.shards import cluster_of
 from tests.integration.pipeline import Pipeline, pipeline
 
-pytestmark = [pytest.mark.integration, pytest.mark.broker]
+pytestmark = pytest.mark.integration
 
 # One of each kind that docs/deployment.md allows.
 NEXT = """
