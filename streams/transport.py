@@ -60,6 +60,17 @@ class _ChunkThread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
         consumer._fetch_max_wait_ms = _FETCH_WAIT_MS
         return consumer
 
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """As Faust does, and to the beginning where nothing is committed yet.
+
+        What a fetch under way returns after a rebalance, before records may flow, is read again
+        from there. aiokafka stays where it is, behind what was returned.
+        """
+        found: Mapping[TP, int] = await super().seek_to_committed()
+        if never := [tp for tp, offset in found.items() if not offset or offset < 0]:
+            await self.call_thread(self._ensure_consumer().seek_to_beginning, *never)
+        return found
+
     async def on_start(self) -> None:
         """Start, and note from now on when the broker last called us a member of the group."""
         await super().on_start()
