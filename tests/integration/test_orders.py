@@ -23,7 +23,7 @@ from streams.core.resolve import step_of
 from tests import oracle
 from tests.integration.journey import COMMAND, journey, running, until, write_ndjson
 
-pytestmark = [pytest.mark.integration, pytest.mark.broker]
+pytestmark = pytest.mark.integration
 
 TOUCHPOINTS: Final = 8_000
 CUSTOMERS: Final = 400
