@@ -201,8 +201,10 @@ def customers(truth: Truth, standing: dict[str, CustomerHealth], policy: Policy)
         row = standing.get(name)
         moment, reached = (row.evaluated_ms, row.reached) if row else (0, {})
         health, *_ = evaluate(name, customer, reached, moment, policy)
-        # Since when a rule's conditions hold depends on when they were looked at.
-        expected[name] = msgspec.structs.replace(health, holding=row.holding if row else {})
+        # Since when a rule's conditions hold depends on when they were looked at; which accounts
+        # were told, on offsets.
+        kept = {"holding": row.holding, "told": row.told} if row else {}
+        expected[name] = msgspec.structs.replace(health, **kept)
     return compare(
         "customers, topic",
         expected,
