@@ -45,7 +45,9 @@ def _contents(path: Path) -> Iterator[bytes]:
         raw = path.read_bytes() if path.is_file() else b""
         if path.suffix == ".sst":
             yield from (key + b"\0" + value for key, value in read_table(path))
-        elif path.with_name("CURRENT").exists() and path.name.startswith(("MANIFEST", "0")):
+        elif path.with_name("CURRENT").exists() and (
+            path.name.startswith("MANIFEST") or path.suffix == ".log"
+        ):
             yield from read_log(path)
     except FileNotFoundError:  # merged or compacted away meanwhile
         return
