@@ -18,7 +18,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).parents[1]
 _LEFT_OUT: Final = shutil.ignore_patterns(".*", "build", "__pycache__", "*.egg-info")
-_SECONDS: Final = 120
+_SECONDS: Final = 300
 _TESTS_FAILED: Final = 1  # pytest's exit code; 2 to 5 are other faults than a red test
 
 
