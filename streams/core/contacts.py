@@ -33,29 +33,34 @@ def contact_of(facts: Facts, anchors: Collection[str], ruleset: RuleSet) -> Cont
     rules = ruleset.of_accounts
     said = {rule.channel: consent(part, rule.channel) for rule in rules}
     return Contact(
-        row=CustomerHealth(
-            customer=row.customer,
-            evaluated_ms=0,
-            identifiers=row.identifiers,
-            touchpoints=0,
-            health=row.health,
-            sentiment=0,
-            distress=row.distress,
-            segment=row.segment,
-            account=row.account,
-            components={},
-            reasons=row.reasons[:1],
-            reached={},
-            causes=dict(list(row.causes.items())[:1]),
-            reasons_fa=row.reasons_fa[:1],
-            role=row.role,
-        ),
+        row=row_for_account(row),
         identifiers=sorted({row.customer, *anchors}),
         seen_day=(part.last_visit_ms or part.first_ms) // DAY_MS,
         zone=facts.mark("time_zone"),
         language=facts.mark("language"),
         consent={channel: word for channel, word in said.items() if word},
         fits=[rule.name for rule in rules if rule.holds(facts)],
+    )
+
+
+def row_for_account(row: CustomerHealth) -> CustomerHealth:
+    """Of a customer's row, what its account looks at."""
+    return CustomerHealth(
+        customer=row.customer,
+        evaluated_ms=0,
+        identifiers=row.identifiers,
+        touchpoints=0,
+        health=row.health,
+        sentiment=0,
+        distress=row.distress,
+        segment=row.segment,
+        account=row.account,
+        components={},
+        reasons=row.reasons[:1],
+        reached={},
+        causes=dict(list(row.causes.items())[:1]),
+        reasons_fa=row.reasons_fa[:1],
+        role=row.role,
     )
 
 

@@ -18,7 +18,15 @@ from kafka import KafkaConsumer, TopicPartition
 
 from analytics import live, replay
 from schemas import topics
-from schemas.outcome import CustomerHealth, DeadLetter, Link, Member, OutreachDecision
+from schemas.outcome import (
+    Account,
+    ContactUpdate,
+    CustomerHealth,
+    DeadLetter,
+    Link,
+    Member,
+    OutreachDecision,
+)
 from schemas.settings import Settings
 from schemas.state import AnchorState, PartUpdate
 from streams.core.drift import Placed
@@ -27,6 +35,7 @@ from streams.core.journey import MAX_SEEN, CustomerState
 from streams.core.resolve import MAX_LINKED
 from streams.core.stitch import evaluate
 from streams.policy import load_policy
+from tests.faults import accounts
 from tests.faults.compare import Comparison, compare
 from tests.faults.truth import Truth, digest, folded_customers, row_digest
 
@@ -49,6 +58,8 @@ _update: Final = msgspec.json.Decoder(PartUpdate).decode
 _health: Final = msgspec.json.Decoder(CustomerHealth).decode
 _letter: Final = msgspec.json.Decoder(DeadLetter).decode
 _decision: Final = msgspec.json.Decoder(OutreachDecision).decode
+_contact: Final = msgspec.json.Decoder(ContactUpdate).decode
+_account: Final = msgspec.json.Decoder(Account).decode
 
 
 @dataclass
@@ -99,12 +110,20 @@ def check(settings: Settings, client: Client, truth: Truth) -> Iterator[Comparis
         ),
     )
     standing = {key: _health(value) for key, value in newest(settings, topics.CUSTOMERS).items()}
-    yield customers(truth, standing, load_policy(settings.health_file))
+    policy = load_policy(settings.health_file)
+    yield customers(truth, standing, policy)
     yield counted(len(truth.rows), standing)
     yield compare(
         "health",
         {name: _shown(row) for name, row in standing.items()},
         ((row[0], row[1:]) for row in client.execute(_STANDING)),
+    )
+    yield from accounts.check(
+        standing.values(),
+        map(_contact, newest(settings, topics.CONTACTS).values()),
+        map(_account, newest(settings, topics.ACCOUNTS).values()),
+        client.execute(accounts.STANDING),
+        policy,
     )
     decisions = (_decision(record.value) for record in records(settings, topics.OUTREACH))
     yield from outreach(

@@ -12,14 +12,16 @@ import msgspec
 import pytest
 from kafka import TopicPartition
 
-from schemas.outcome import CustomerHealth, Member
+from schemas.outcome import Account, Contact, ContactUpdate, CustomerHealth, Member
 from schemas.state import AnchorState, PartUpdate
 from streams.agents.stitch import decode_health
 from streams.cluster import SINK, WORKERS
+from streams.core.accounts import roll_up
+from streams.core.contacts import row_for_account
 from streams.core.journey import CustomerState
 from streams.core.policy import Policy
 from streams.core.stitch import evaluate
-from tests.faults import stream
+from tests.faults import accounts, stream
 from tests.faults.check import anchors, arrivals, counted, customers, members, outreach
 from tests.faults.compare import Comparison, compare
 from tests.faults.injections import FAULTS, planned
@@ -175,6 +177,45 @@ def test_a_second_decision_and_one_forgotten_show(truth: Truth) -> None:
     assert [figures(found) for found in outreach(decided, [], standing)] == [(1, 0, 0), (1, 0, 0)]
     # Asked for by a worker that died, of whose reasons the next one found none.
     assert all(found.is_exact for found in outreach(decided, stored, {}))
+
+
+class Told:
+    """What the accounts of some customers should have been told, and should say."""
+
+    def __init__(self, standing: dict[str, CustomerHealth]) -> None:
+        self.standing = [row for row in standing.values() if row.account]
+        rows = [row_for_account(row) for row in self.standing]
+        self.contacts = [
+            ContactUpdate(row.account, row.customer, 1, 0, Contact(row, [], 0)) for row in rows
+        ]
+        self.accounts = [
+            Account(**msgspec.structs.asdict(health))
+            for name in dict.fromkeys(row.account for row in rows)
+            if (health := roll_up(name, [r for r in rows if r.account == name], Policy()))
+        ]
+
+    def figures(self) -> list[tuple[int, int, int]]:
+        told = (self.standing, self.contacts, self.accounts)
+        stored = [
+            tuple(getattr(one, name) for name in ("account", *accounts.FIELDS))
+            for one in self.accounts
+        ]
+        return [figures(found) for found in accounts.check(*told, stored, Policy())]
+
+
+def test_a_contact_and_an_account_that_are_wrong_show(truth: Truth) -> None:
+    told = Told(evaluated(truth))
+    assert len(told.accounts) > 1
+    assert told.figures() == [(0, 0, 0)] * 3
+    first = told.contacts.pop()
+    assert told.figures() == [(1, 0, 0), (0, 0, 0), (0, 0, 0)]
+    told.contacts += [first, msgspec.structs.replace(first, account="left long ago")]
+    assert told.figures() == [(0, 1, 0), (0, 0, 0), (0, 0, 0)]
+    told.contacts[-1] = msgspec.structs.replace(told.contacts[-1], contact=None)
+    one = told.accounts.pop()
+    assert told.figures() == [(0, 0, 0), (1, 0, 0), (1, 0, 0)]
+    told.accounts.append(msgspec.structs.replace(one, health=one.health + 1))
+    assert told.figures() == [(0, 0, 0), (0, 0, 1), (0, 0, 1)]
 
 
 def test_of_an_identifiers_customers_the_highest_epoch_counts() -> None:
