@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -38,6 +37,7 @@ from streams.delivery import Outgoing, connect, deliver
 from streams.policy import PolicyError, load_policy
 from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.rules import RulesError, load_rules
+from streams.serving import log_to_stderr, until_signalled
 
 ROUTE: Final = "/alerts"
 CLICKHOUSE: Final = "clickhouse"
@@ -237,24 +237,14 @@ async def serve(settings: Settings, stop: asyncio.Event, probes: Probes, address
         await receiver.close()
 
 
-async def _run(settings: Settings, probes: Probes, address: str) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    await serve(settings, stop, probes, address)
-
-
 def main() -> int:
     """Run the receiver until SIGTERM: 0; 2 for bad settings."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("aiokafka", "clickhouse_driver", "kafka"):  # an outage is told once, by us
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    log_to_stderr()
     try:
         settings = load()
         probes = Probes(settings.stuck_seconds)
         address = probes.serve(settings)
-        asyncio.run(_run(settings, probes, address))
+        asyncio.run(until_signalled(lambda stop: serve(settings, stop, probes, address)))
     except (SettingsError, PolicyError, RulesError) as error:
         print(f"receiver: {error}", file=sys.stderr)
         return 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -35,6 +34,7 @@ from streams.probes import KAFKA, Probes, ask_broker, describe
 from streams.retry import backoff
 from streams.rights import ASK_SECONDS, RIGHTS, ask_rights, lacking
 from streams.security import client_options, refusal
+from streams.serving import log_to_stderr, until_signalled
 
 # How long a fetch may wait: with nothing held, during an insert, and with all paused.
 _QUIET: Final = 0.2
@@ -336,19 +336,9 @@ async def _announce(sink: Sink, address: str) -> None:
     print(f"sink ready, metrics on {address}", flush=True)
 
 
-async def _run(settings: Settings, probes: Probes, address: str) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
-    await serve(settings, stop, probes, address)
-
-
 def main() -> int:
     """Run the sink until SIGTERM: 0; 1 where it had to stop by itself, 2 for bad settings."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("aiokafka", "clickhouse_driver", "kafka"):  # an outage is told once, by us
-        logging.getLogger(noisy).setLevel(logging.CRITICAL)
+    log_to_stderr()
     try:
         settings = load()
         probes = Probes(settings.stuck_seconds)
@@ -358,7 +348,7 @@ def main() -> int:
         return 2
     collect_less()
     try:
-        asyncio.run(_run(settings, probes, address))
+        asyncio.run(until_signalled(lambda stop: serve(settings, stop, probes, address)))
     except (BrokerUnavailable, UndecodableRecord, WriterError) as error:
         fault = str(error)
     else:

@@ -14,11 +14,11 @@ from random import Random
 from typing import Any
 
 from schemas.settings import Settings
-from streams.app import Worker
 from streams.changelog import Changelog, Merge
 from streams.delivery import Outgoing, Written
 from streams.recovery import Recovery
 from streams.store import Changes, Checkpoint, MemoryStore, Store
+from streams.worker import Worker
 
 Place = tuple[str, int]  # topic, partition
 

@@ -16,9 +16,9 @@ from schemas import topics
 from schemas.outcome import AccountHealth, Link, erasure_key
 from schemas.settings import Settings
 from schemas.state import Part
-from streams.app import Worker
 from streams.core.journey import unite
 from streams.delivery import Outgoing
+from streams.worker import Worker
 from tests.agents.broker import Broker, Crashed, Disk, ListWorker, Place
 
 SETTINGS = Settings(identity_key=SecretStr("key"))

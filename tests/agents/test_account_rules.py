@@ -122,7 +122,7 @@ def test_a_backtest_says_what_the_agents_decide(
     seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0]
-    monkeypatch.setattr("streams.app._now_ms", lambda: clock[0])
+    monkeypatch.setattr("streams.worker.now_ms", lambda: clock[0])
     path = tmp_path / "rules.yaml"
     path.write_text(RULES)
     sent = history(Random(seed))

@@ -126,7 +126,7 @@ def test_accounts_are_the_oracles_whatever_dies_or_stands_still(
     """Also where workers' clocks are minutes apart; the newest row may then need a sweep to win."""
     chance, ticks = Random(seed), count(NOON)
     now = ticks.__next__ if in_step else lambda: NOON + chance.randint(-300_000, 300_000)
-    monkeypatch.setattr("streams.app._now_ms", now)
+    monkeypatch.setattr("streams.worker.now_ms", now)
     for number in range(HISTORIES):
         chance = Random(f"{seed} {number}")
         try:
@@ -149,7 +149,7 @@ def test_what_a_zombie_says_of_a_contact_late_loses_against_who_knew_more(
 ) -> None:
     """Though its clock is ahead, and nobody looks any more."""
     clock = [NOON + 600_000]
-    monkeypatch.setattr("streams.app._now_ms", lambda: clock[0])
+    monkeypatch.setattr("streams.worker.now_ms", lambda: clock[0])
 
     async def story() -> None:
         pipeline = Pipeline(1)

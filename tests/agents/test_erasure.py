@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from schemas import topics
 from schemas.outcome import Action, JourneyStep
 from schemas.state import Part
-from streams.app import _now_ms as now_ms
 from streams.core.guards import DEFAULT
 from streams.core.identity import Identities
 from streams.core.policy import Policy
 from streams.delivery import partition_of
+from streams.worker import now_ms
 from tests import oracle
 from tests.agents.facts import NAMES, several, step
 from tests.agents.history import Pipeline, plain, written

@@ -25,9 +25,9 @@ from producers.publisher import Publisher, prepare
 from schemas import topics
 from schemas.settings import load
 from sinks.clickhouse import connect
-from streams.app import MERGES
 from streams.cluster import administer
 from streams.core.identifiers import normalise
+from streams.worker import MERGES
 from tests.disk_search import find
 from tests.integration.journey import COMMAND, answer, is_alive, journey, until
 from tests.servers import BROKER, BROKER_FORGETS

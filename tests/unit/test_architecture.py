@@ -23,6 +23,7 @@ WIRING = {
 }
 VITALS = {
     *("streams.memory", "streams.outage", "streams.probes", "streams.retry", "streams.rights"),
+    "streams.serving",
 }
 # Module or package -> what of ours it may import; the longest name that fits decides.
 MAY_IMPORT: dict[str, set[str]] = {
@@ -34,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     "streams.core": {"schemas", "streams.core"},
     "streams.agents": {"schemas", "streams.core", "streams.agents", *WIRING},
+    "streams.worker": {"schemas", "streams"},
     "streams.app": {"schemas", "streams"},
     "producers": {
         *("schemas", "streams.core", "streams.metrics", "streams.cluster", "streams.security"),
@@ -44,13 +46,17 @@ MAY_IMPORT: dict[str, set[str]] = {
         *VITALS,
         "sinks",
     },
+    "sinks.dispatch.dispatcher": {
+        *("schemas", "streams.core", "streams.metrics", "streams.outage", "streams.probes"),
+        *("streams.retry", "sinks.dispatch"),
+    },
     "sinks.dispatch": {
         *("schemas", "streams.core", "streams.changelog", "streams.delivery"),
         *("streams.outage", "streams.retry", "streams.yaml_file", "sinks.dispatch"),
     },
     "sinks.outreach": {
-        *("schemas", "streams.core", "streams.cluster", "streams.delivery", "streams.metrics"),
-        *("streams.security", *VITALS, "sinks.dispatch"),
+        *("schemas", "streams.cluster", "streams.delivery", "streams.security", "sinks.dispatch"),
+        *VITALS,
     },
     "analytics": {
         *("schemas", "streams.core", "streams.metrics", "streams.cluster", "sinks.shards"),
