@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from clickhouse_driver import Client
 
 from schemas.state import Part
-from streams.core.drift import Counts, Placed
+from streams.core.drift import Contacts, Counts, Placed
 
 _MEMBERS: Final = """
 SELECT identifier, customer FROM identity WHERE customer != identifier ORDER BY identifier
@@ -23,6 +23,20 @@ SELECT customer, toUnixTimestamp64Milli(evaluated_at), identifiers, touchpoints
 FROM health FINAL
 ORDER BY evaluated_at DESC
 LIMIT 1 BY customer
+"""
+_ACCOUNTS: Final = """
+SELECT account, contacts
+FROM accounts FINAL
+ORDER BY evaluated_at DESC
+LIMIT 1 BY account
+"""
+_REMEMBERED: Final = """
+SELECT account, mapApply((rule, at) -> (rule, toUnixTimestamp64Milli(at)), reached),
+    mapApply((rule, at) -> (rule, toUnixTimestamp64Milli(at)), holding), past
+FROM accounts FINAL
+WHERE account IN %(accounts)s
+ORDER BY evaluated_at DESC
+LIMIT 1 BY account
 """
 _SETTINGS: Final = {"max_bytes_before_external_sort": 256 << 20, "max_block_size": 8_192}
 _decode: Final = msgspec.json.Decoder(Part).decode
@@ -61,3 +75,16 @@ def parts_of(client: Client, customers: Iterable[str]) -> dict[str, dict[str, Pa
     for customer, anchor, part in client.execute(_PARTS_OF, {"customers": tuple(customers)}):
         found.setdefault(customer, {})[anchor] = _decode(part)
     return found
+
+
+def stored_contacts(client: Client) -> dict[str, Contacts]:
+    """How many contacts each account was last evaluated on; accounts without any are left out."""
+    return {name: Contacts(count) for name, count in client.execute_iter(_ACCOUNTS) if count}
+
+
+def memory_of(client: Client, accounts: Iterable[str]) -> dict[str, dict[str, dict[Any, int]]]:
+    """What the last row of some accounts remembers: `reached`, `holding` and `past`."""
+    rows = client.execute(_REMEMBERED, {"accounts": tuple(accounts)})
+    return {
+        name: dict(zip(("reached", "holding", "past"), its, strict=True)) for name, *its in rows
+    }

@@ -16,20 +16,28 @@ from clickhouse_driver import Client
 
 from analytics import replay
 from analytics.identities import known_identities
-from analytics.live import evaluations, parts_of, stored_members, stored_parts
+from analytics.live import (
+    evaluations,
+    memory_of,
+    parts_of,
+    stored_contacts,
+    stored_members,
+    stored_parts,
+)
 from commands.send import wait_for_pipeline
 from commands.shell import Shell, ledger, out, print_json, verb
 from schemas import topics
-from schemas.outcome import Member
+from schemas.outcome import Account, Contact, CustomerHealth, Member
 from schemas.settings import Settings
 from schemas.state import AnchorState, Part, PartUpdate
-from sinks.repair import add_health, replace_members, replace_parts
+from sinks.repair import add_accounts, add_health, replace_members, replace_parts
 from sinks.shards import reload_identities
 from streams.cluster import latest
-from streams.core.drift import Difference, Placed, Tally, differences, told
+from streams.core.accounts import stand
+from streams.core.drift import Contacts, Difference, Placed, Tally, differences, told
 from streams.core.identity import Identities
 from streams.core.journey import CustomerState
-from streams.core.stitch import evaluate
+from streams.core.stitch import NO_RULES, evaluate
 from streams.policy import load_policy
 from streams.rebuild import anchors, by_customer
 
@@ -37,6 +45,7 @@ SHOWN: Final = 20
 _BATCH: Final = 1_000  # rows put right at a time
 _member: Final = msgspec.json.Decoder(Member).decode
 _anchor_state: Final = msgspec.json.Decoder(AnchorState).decode
+_account: Final = msgspec.json.Decoder(Account).decode
 T = TypeVar("T")
 
 
@@ -71,9 +80,9 @@ class Report:
 def reconcile(shell: Shell, repair: bool, wait: bool, as_json: bool) -> None:
     """Compare live state with a recomputation from the ledger.
 
-    Recomputed are the customer of every identifier, every anchor's part, and what each customer's
-    health was evaluated on. Exit code 0 where nothing differs, 1 where something does. Touchpoints
-    that arrive meanwhile show as differences: compare again.
+    Recomputed are the customer of every identifier, every anchor's part, and what the health of
+    each customer and account was evaluated on. Exit code 0 where nothing differs, 1 where
+    something does. Touchpoints that arrive meanwhile show as differences: compare again.
 
     With --repair, rows that differ are replaced in ClickHouse by what the ledger says, and the
     exit code tells what is left. Workers keep their own state in Kafka: where that is wrong too,
@@ -105,7 +114,7 @@ def reconcile(shell: Shell, repair: bool, wait: bool, as_json: bool) -> None:
     raise SystemExit(0 if exact else 1)
 
 
-TABLES: Final = ("members", "parts", "customers")
+TABLES: Final = ("members", "parts", "customers", "accounts")
 
 
 def _by_table(report: Report) -> dict[str, int]:
@@ -138,6 +147,14 @@ def _compared(settings: Settings, repair: bool) -> Report:
             report.note("customers", changed)
             if repair:
                 _evaluate(hand, settings, identities, [d.name for d in changed])
+        companies = differences(
+            sorted(tally.accounts().items()), sorted(stored_contacts(theirs).items())
+        )
+        for stood in _batches(companies):
+            report.note("accounts", stood)
+            if repair:
+                _roll_up(hand, settings, identities, tally.contacts_of(d.name for d in stood))
+                report.workers += _otherwise_accounts(settings, stood)
         if repair:
             reload_identities(hand)
         report.touchpoints, report.customers = tally.touchpoints, len(tally.customers)
@@ -166,22 +183,55 @@ def _otherwise_parts(settings: Settings, drift: Iterable[Difference[Placed]]) ->
     return sum(known.get(name) != placed for name, placed in truth.items())
 
 
+def _otherwise_accounts(settings: Settings, drift: Iterable[Difference[Contacts]]) -> int:
+    """Of accounts that differed, how many the workers too have with other contacts."""
+    truth = {d.name: d.ledger.customers if d.ledger else 0 for d in drift}
+    records = latest(settings, topics.ACCOUNTS, truth)
+    known = {name: _account(value).contacts for name, value in records.items()}
+    return sum(known.get(name, 0) != count for name, count in truth.items())
+
+
 def _evaluate(
     client: Client, settings: Settings, identities: Identities, customers: list[str]
 ) -> None:
     """Store the health of customers anew, by the parts stored; no outreach comes of it."""
+    now_ms = time.time_ns() // 1_000_000
+    evaluated = _evaluated(client, settings, identities, customers, now_ms)
+    add_health(client, [health for health, _ in evaluated])
+
+
+def _roll_up(
+    client: Client, settings: Settings, identities: Identities, contacts: dict[str, list[str]]
+) -> None:
+    """Store how accounts stand anew, by the parts stored; no outreach comes of it."""
+    now_ms = time.time_ns() // 1_000_000
+    policy = load_policy(settings.health_file)
+    memory = memory_of(client, contacts)
+    found: dict[str, list[Contact]] = {account: [] for account in contacts}
+    everybody = [customer for its in contacts.values() for customer in its]
+    for _, contact in _evaluated(client, settings, identities, everybody, now_ms):
+        if contact is not None and contact.row.account in found:
+            found[contact.row.account].append(contact)
+    rows = []
+    for name, its in found.items():
+        account, _ = stand(name, its, None, now_ms, policy, NO_RULES)
+        rows.append(msgspec.structs.replace(account, **memory.get(name, {})))
+    add_accounts(client, rows)
+
+
+def _evaluated(
+    client: Client, settings: Settings, identities: Identities, customers: list[str], now_ms: int
+) -> Iterator[tuple[CustomerHealth, Contact | None]]:
     policy = load_policy(settings.health_file)
     reached = by_customer(replay.reached(client), identities)
-    stored = parts_of(client, customers)
-    now_ms = time.time_ns() // 1_000_000
-    rows = []
+    stored = parts_of(client, customers) if customers else {}
     for customer in customers:
         state = CustomerState()
         for anchor, part in stored.get(customer, {}).items():
             state.take(PartUpdate(anchor, customer, 0, part.n, part))
-        health, *_ = evaluate(customer, state, reached.get(customer, {}), now_ms, policy)
-        rows.append(health)
-    add_health(client, rows)
+        remembered = reached.get(customer, {})
+        health, _, contact = evaluate(customer, state, remembered, now_ms, policy)
+        yield health, contact
 
 
 def _show(found: Report, left: Report, repair: bool) -> None:

@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 from clickhouse_driver import Client
 
-from schemas.outcome import CustomerHealth, Member
+from schemas.outcome import Account, CustomerHealth, Member
 from schemas.state import Part
-from sinks.rows import HEALTH, IDENTITY_MEMBERS, PARTS, PartRow
+from sinks.rows import ACCOUNTS, HEALTH, IDENTITY_MEMBERS, PARTS, PartRow
 from sinks.shards import rows_of
 from sinks.writer import ClickHouseWriter
 
@@ -41,6 +41,11 @@ def replace_parts(client: Client, parts: Mapping[str, tuple[str, Part] | None]) 
 def add_health(client: Client, rows: Sequence[CustomerHealth]) -> None:
     """Add evaluations; the newest of a customer counts."""
     ClickHouseWriter(client).insert(HEALTH, HEALTH.rows(rows))
+
+
+def add_accounts(client: Client, rows: Sequence[Account]) -> None:
+    """Add evaluations; the newest of an account counts."""
+    ClickHouseWriter(client).insert(ACCOUNTS, ACCOUNTS.rows(rows))
 
 
 def _delete(client: Client, table: str, column: str, names: Sequence[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from schemas.state import AnchorState, Part
+from schemas.state import AnchorState, Mark, Part
 from streams.core.stitch import counted
 
 T = TypeVar("T")
@@ -58,8 +59,14 @@ def differences(
             one, other = next(ours, None), next(theirs, None)
 
 
+class Contacts(NamedTuple):
+    """How many customers an account's health was rolled up from."""
+
+    customers: int
+
+
 class Tally:
-    """What the ledger says a customer's health should have been evaluated on.
+    """What the ledger says the health of customers and accounts should have been evaluated on.
 
     `evaluated` has the moment (epoch ms) of each customer's last evaluation; others count in whole.
     """
@@ -68,6 +75,7 @@ class Tally:
         self.touchpoints = 0
         self.customers: dict[str, Counts] = {}
         self._evaluated = evaluated
+        self._accounts: dict[str, Mark] = {}
 
     def placed(self, anchors: Iterable[tuple[str, AnchorState]]) -> Iterator[tuple[str, Placed]]:
         """Pass the anchors' parts on, each with its customer, and count them."""
@@ -79,7 +87,23 @@ class Tally:
                 known.anchors + 1, known.touchpoints + counted(part, as_of_ms)
             )
             self.touchpoints += part.n
+            mark = part.latest.get("account")
+            if mark is not None:
+                self._accounts[customer] = max(mark, self._accounts.get(customer, mark))
             yield anchor, Placed(customer, part)
+
+    def accounts(self) -> dict[str, Contacts]:
+        """The contacts of every account that has some, of those passed on."""
+        counts = Counter(mark.value for mark in self._accounts.values())
+        return {account: Contacts(count) for account, count in counts.items()}
+
+    def contacts_of(self, accounts: Iterable[str]) -> dict[str, list[str]]:
+        """The customers of some accounts."""
+        found: dict[str, list[str]] = {account: [] for account in accounts}
+        for customer, mark in self._accounts.items():
+            if mark.value in found:
+                found[mark.value].append(customer)
+        return found
 
 
 _NOTHING: Final = Counts(0, 0)
@@ -91,6 +115,8 @@ def told(value: object, other: object) -> str:
         return "nothing"
     if isinstance(value, Counts):
         return f"{value.touchpoints:,} touchpoints of {value.anchors:,} identifiers"
+    if isinstance(value, Contacts):
+        return f"{value.customers:,} contacts"
     if not isinstance(value, Placed):
         return str(value)
     said = f"{value.part.n:,} touchpoints of {value.customer}"

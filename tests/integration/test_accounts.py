@@ -180,6 +180,8 @@ def test_accounts_are_live_and_right_whatever_happens_to_workers(tmp_path: Path)
         assert gone == computed(data)
         assert '"customer:boss-1"' not in json.dumps(gone)
         assert next(one["contacts"] for one in gone if one["account"] == "B2B-1") == USERS + 1
+        told = journey(data, "reconcile")
+        assert told.returncode == 0, told.stdout
         for days_ago, health in ((200, 1), (60, 95), (11, 70), (10, 72)):
             stood(stack, "B2B-2", days_ago, health)
         today = datetime.now(UTC).toordinal() - datetime(1970, 1, 1, tzinfo=UTC).toordinal()

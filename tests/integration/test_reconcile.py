@@ -22,7 +22,7 @@ from tests.wire import touchpoint
 pytestmark = pytest.mark.integration
 
 COOKIE, DEVICE, LONER = "cookie:drift-1", "device:drift-1", "cookie:drift-2"
-CLEAN = {"members": 0, "parts": 0, "customers": 0}
+CLEAN = {"members": 0, "parts": 0, "customers": 0, "accounts": 0}
 AS_OF = "2026-11-22T00:00:00Z"
 
 
@@ -34,6 +34,7 @@ def visit(n: int, *identifiers: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def data(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     story = [visit(1, COOKIE), visit(2, COOKIE, DEVICE), visit(3, DEVICE), visit(4, LONER)]
+    story += [visit(n, f"cookie:staff-{n}") | {"account": "B2B-7"} for n in (1, 2)]
     send(stack.settings.data, tmp_path_factory.mktemp("drift") / "story.ndjson", story)
     return stack.settings.data
 
@@ -65,7 +66,7 @@ def test_without_drift_there_is_none(data: Path) -> None:
     code, report = reconciled(data)
     assert (code, report["exact"], report["drift"]) == (0, True, CLEAN), report
     assert report["touchpoints"] >= 4
-    assert "Drift: members 0, parts 0, customers 0" in journey(data, "reconcile").stdout
+    assert "Drift: members 0, parts 0, customers 0, accounts 0" in journey(data, "reconcile").stdout
 
 
 @pytest.mark.parametrize(
@@ -117,6 +118,23 @@ def test_without_drift_there_is_none(data: Path) -> None:
             {"customers": 1},
             ("cookie:drift-ghost", "nothing", "1 touchpoints of 1 identifiers"),
         ),
+        (
+            "INSERT INTO accounts (account, evaluated_at, health, band, contacts) "
+            "VALUES ('B2B-7', now64(3, 'UTC') + 1, 3, 'red', 9)",
+            {"accounts": 1},
+            ("B2B-7", "2 contacts", "9 contacts"),
+        ),
+        (
+            "ALTER TABLE accounts DELETE WHERE account = 'B2B-7'",
+            {"accounts": 1},
+            ("B2B-7", "2 contacts", "nothing"),
+        ),
+        (
+            "INSERT INTO accounts (account, evaluated_at, health, band, contacts) "
+            "VALUES ('B2B-ghost', now64(3, 'UTC'), 3, 'red', 1)",
+            {"accounts": 1},
+            ("B2B-ghost", "nothing", "1 contacts"),
+        ),
     ],
     ids=[
         "a part changed",
@@ -126,6 +144,9 @@ def test_without_drift_there_is_none(data: Path) -> None:
         "a member made up",
         "health of something else",
         "a customer made up",
+        "an account changed",
+        "an account lost",
+        "an account made up",
     ],
 )
 def test_drift_is_found_and_repaired(
@@ -141,18 +162,32 @@ def test_drift_is_found_and_repaired(
     assert customers(data) == before
 
 
+def test_a_repaired_account_keeps_what_its_rules_remember(data: Path, tables: Client) -> None:
+    tables.execute(
+        "INSERT INTO accounts (account, evaluated_at, health, band, contacts, reached, past) "
+        "SELECT 'B2B-7', now64(3, 'UTC') + 1, 3, 'red', 9, "
+        "map('account_red', toDateTime64('2026-11-20 10:00:00', 3, 'UTC')), map(20000, 70)"
+    )
+    assert reconciled(data, "--repair")[0] == 0
+    rows = tables.execute(
+        "SELECT contacts, bands, mapKeys(reached), toUnixTimestamp(reached['account_red']), past "
+        "FROM accounts FINAL WHERE account = 'B2B-7' ORDER BY evaluated_at DESC LIMIT 1"
+    )
+    assert rows == [(2, {"green": 2}, ["account_red"], 1_795_168_800, {20_000: 70})]
+
+
 def test_without_repair_drift_is_told_and_stays(data: Path, tables: Client) -> None:
     ghost = "INSERT INTO identity_members VALUES ('cookie:drift-3', 'cookie:drift-2', 99)"
     tables.execute(ghost)
     shown = journey(data, "reconcile")
     assert shown.returncode == 1
     assert "cookie:drift-3: the ledger says nothing, stored is cookie:drift-2" in shown.stdout
-    assert "Drift: members 1, parts 0, customers 0" in shown.stdout
+    assert "Drift: members 1, parts 0, customers 0, accounts 0" in shown.stdout
     code, report = reconciled(data)
     assert (code, report["exact"], report["drift"]) == (1, False, CLEAN | {"members": 1})
     repaired = journey(data, "reconcile", "--repair")
     assert repaired.returncode == 0
-    assert "After the repair: members 0, parts 0, customers 0" in repaired.stdout
+    assert "After the repair: members 0, parts 0, customers 0, accounts 0" in repaired.stdout
 
 
 def test_after_a_repair_the_next_touchpoint_is_counted_on_top(

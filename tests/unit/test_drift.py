@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.state import AnchorState, Part
-from streams.core.drift import Counts, Difference, Placed, Tally, differences, told
+from schemas.state import AnchorState, Mark, Part
+from streams.core.drift import Contacts, Counts, Difference, Placed, Tally, differences, told
 
 sides = st.dictionaries(st.text("abc", min_size=1, max_size=3), st.integers(0, 2))
 
@@ -45,6 +45,22 @@ def test_a_customer_is_tallied_up_to_the_day_it_was_evaluated() -> None:
     assert whole.customers == {"email:h": Counts(2, 5)}
 
 
+def test_a_customer_counts_for_the_account_it_named_last() -> None:
+    def naming(account: str, at_ms: int) -> Part:
+        return Part(n=1, latest={"account": Mark(at_ms, "e", account)})
+
+    anchors = [
+        ("cookie:a", AnchorState(naming("B2B-2", 2), "email:h")),
+        ("cookie:b", AnchorState(Part(n=1))),
+        ("cookie:c", AnchorState(naming("B2B-2", 1))),
+        ("email:h", AnchorState(naming("B2B-1", 1))),
+    ]
+    tally = Tally({})
+    list(tally.placed(anchors))
+    assert tally.accounts() == {"B2B-2": Contacts(2)}
+    assert tally.contacts_of(["B2B-2", "B2B-1"]) == {"B2B-2": ["email:h", "cookie:c"], "B2B-1": []}
+
+
 def test_a_difference_is_told_so_that_one_sees_where_to_look() -> None:
     one = Placed("email:h", Part(n=1, last_ms=5))
     other = Placed("email:h", Part(n=1, last_ms=6))
@@ -52,4 +68,5 @@ def test_a_difference_is_told_so_that_one_sees_where_to_look() -> None:
     assert told(one, None) == "1 touchpoints of email:h"
     assert told(None, one) == "nothing"
     assert told("email:h", None) == "email:h"
+    assert told(Contacts(2), None) == "2 contacts"
     assert told(Counts(2, 3), None) == "3 touchpoints of 2 identifiers"
