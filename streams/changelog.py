@@ -47,11 +47,12 @@ async def replay(
     """
     tp = TopicPartition(topic, partition)
     async with connect() as consumer:
-        consumer.assign([tp])
-        consumer.seek(tp, start)
+        # Asked before anything is fetched: a broker answers it after a fetch that waits for records.
         end = (await consumer.end_offsets([tp]))[tp]
         if before is not None:
             end = min(end, before)
+        consumer.assign([tp])
+        consumer.seek(tp, start)
         while (position := await consumer.position(tp)) < end:
             fetched = await consumer.getmany(tp, timeout_ms=1000)
             records = fetched.get(tp, [])
@@ -65,7 +66,6 @@ async def end_of(connect: Connect, topic: str, partition: int) -> int:
     """The offset after a partition's last record, as its broker reports it."""
     tp = TopicPartition(topic, partition)
     async with connect() as consumer:
-        consumer.assign([tp])
         end: int = (await consumer.end_offsets([tp]))[tp]
         return end
 
@@ -222,8 +222,8 @@ async def tail(
     """Those of the last `count` records before an offset that the broker still has."""
     tp = TopicPartition(topic, partition)
     async with connect() as consumer:
-        consumer.assign([tp])
         first = (await consumer.beginning_offsets([tp]))[tp]
+        consumer.assign([tp])
         consumer.seek(tp, max(first, before - count))
         while await consumer.position(tp) < before:
             fetched = await consumer.getmany(tp, timeout_ms=1000)
