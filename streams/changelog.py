@@ -47,7 +47,7 @@ async def replay(
     """
     tp = TopicPartition(topic, partition)
     async with connect() as consumer:
-        # Asked before anything is fetched: a broker answers it after a fetch that waits for records.
+        # Asked before a fetch is under way: Tansu answers only when that has waited for records.
         end = (await consumer.end_offsets([tp]))[tp]
         if before is not None:
             end = min(end, before)
