@@ -103,7 +103,7 @@ def complete(
         report("erasing rows")
         for name, rows in _delete(client, sets).items():
             removed[name] = removed.get(name, 0) + rows
-        if not any(count(client, store.bound(sets)) for store in (*STORES, MENTIONS)):
+        if not any(count(client, store.bound(sets)) for store in (*STORES, *MENTIONS)):
             break
     else:
         raise ErasureError(
@@ -199,10 +199,11 @@ def _delete(client: Client, sets: Mapping[str, str]) -> dict[str, int]:
         rows[store.table] = count(client, doomed)
         if rows[store.table]:
             _mutate(client, store.table, f"DELETE WHERE {doomed.condition}")
-    mentions = MENTIONS.bound(sets)
-    rows["mentions"] = count(client, mentions)
-    if rows["mentions"]:
-        _mutate(client, mentions.table, f"UPDATE {REDACTED % sets} WHERE {mentions.condition}")
+    rows["mentions"] = 0
+    for mentions in (each.bound(sets) for each in MENTIONS):
+        if found := count(client, mentions):
+            rows["mentions"] += found
+            _mutate(client, mentions.table, f"UPDATE {REDACTED % sets} WHERE {mentions.condition}")
     return rows
 
 

@@ -84,8 +84,9 @@ def letters_of(client: Client, settings: Settings, identifiers: list[str]) -> li
 
 def counts(client: Client, person: Person) -> dict[str, int]:
     """Rows of each store that are the person's, and `mentions` in rows of others."""
-    stores = {**{store.table: store for store in STORES}, "mentions": MENTIONS}
-    return {name: count(client, store, person.parameters()) for name, store in stores.items()}
+    parameters = person.parameters()
+    found = {store.table: count(client, store, parameters) for store in STORES}
+    return found | {"mentions": _mentions(client, person)}
 
 
 def held(client: Client, person: Person) -> dict[str, Any]:
@@ -104,8 +105,12 @@ def held(client: Client, person: Person) -> dict[str, Any]:
         "identifiers": person.identifiers,
         "shared": person.freed,
         **stores,
-        "mentions": count(client, MENTIONS, person.parameters()),
+        "mentions": _mentions(client, person),
     }
+
+
+def _mentions(client: Client, person: Person) -> int:
+    return sum(count(client, store, person.parameters()) for store in MENTIONS)
 
 
 def count(client: Client, store: Store, parameters: Mapping[str, Any] | None = None) -> int:

@@ -41,8 +41,9 @@ STORES: Final = (
     Store("identity_links", "a IN %(identifiers)s OR b IN %(identifiers)s"),
 )
 # Rows of others whose list of identifiers has one of the person's: the list loses it.
-MENTIONS: Final = Store(
-    "touchpoints", "anchor NOT IN %(anchors)s AND hasAny(identifiers, %(identifier_list)s)"
+MENTIONS: Final = (
+    Store("touchpoints", "anchor NOT IN %(anchors)s AND hasAny(identifiers, %(identifier_list)s)"),
+    Store("outreach", "customer NOT IN %(anchors)s AND hasAny(identifiers, %(identifier_list)s)"),
 )
 REDACTED: Final = "identifiers = arrayFilter(i -> i NOT IN %(identifiers)s, identifiers)"
 # The list of an erasure under way, emptied at its end; and tables that hold nobody's data.

@@ -61,9 +61,14 @@ class Lane:
         return self.backlog <= self.capacity // 2
 
     def offer(self, pending: Pending) -> bool:
-        """Take a decision unless it is known; False where it was left in Kafka."""
+        """Take a decision; False where it was left in Kafka.
+
+        One that is known is not taken again, but it may have lost an identifier that was erased.
+        """
         id_ = pending.decision.decision_id
-        if id_ in self._waiting or id_ in self.flying:
+        known = self._waiting.get(id_) or self.flying.get(id_)
+        if known is not None:
+            known.decision = pending.decision
             return True
         if self.backlog >= self.capacity:
             left_at = pending.offset if self.left_at is None else self.left_at

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from schemas.outcome import OutreachDecision, OutreachRequest
+from schemas.state import part_of_key
 from streams import metrics
 from streams.changelog import Changelog
 from streams.core.guard import Guard
@@ -30,12 +31,15 @@ class Decisions:
 
 
 def merge_decisions(known: bytes, news: bytes) -> bytes:
-    """Of two decisions on one request, the earlier: it may have been told to somebody."""
+    """Of two decisions on one request, the earlier: it may have been told to somebody.
+
+    Of two copies of one, that which names fewer identifiers: one of them was erased.
+    """
     return min(known, news, key=lambda one: _made(decode_decision(one)))
 
 
-def _made(decision: OutreachDecision) -> int:
-    return decision.decided_ms
+def _made(decision: OutreachDecision) -> tuple[int, int]:
+    return decision.decided_ms, len(decision.identifiers)
 
 
 async def decide(decisions: Decisions, chunk: Chunk, now_ms: int) -> None:
@@ -44,14 +48,17 @@ async def decide(decisions: Decisions, chunk: Chunk, now_ms: int) -> None:
     The outreach topic is the agent's own changelog. Of decisions that were under way when a worker
     died, the first so many are in it, since they go to one partition in order; the others were
     never told to anybody and are made anew. A request without a value asks to forget a customer
-    who was erased.
+    who was erased, or, under the key of a part, an identifier in what was decided on its customer.
     """
     pairs: list[tuple[bytes, bytes | None]] = []
     made: list[tuple[OutreachDecision, int]] = []
     for record in chunk:
         if record.value is None:
-            erased = (record.key or b"").decode()
-            pairs += [(_key(erased, id_), None) for id_ in decisions.guard.erase(erased)]
+            customer, identifier = part_of_key(record.key or b"")
+            if identifier:
+                pairs += _unnamed(decisions, dict(pairs), customer, identifier)
+            else:
+                pairs += [(_key(customer, id_), None) for id_ in decisions.guard.erase(customer)]
             continue
         request = _decode_request(record.value)
         decision = decisions.guard.decide(request, now_ms)
@@ -79,6 +86,23 @@ async def sweep(decisions: Decisions, now_ms: int) -> None:
             for customer, decision_id in decisions.guard.forget(now_ms)
         ]
     )
+
+
+def _unnamed(
+    decisions: Decisions, pending: dict[bytes, bytes | None], customer: str, identifier: str
+) -> list[tuple[bytes, bytes | None]]:
+    """Decisions on a customer that name an identifier, without it."""
+    found: list[tuple[bytes, bytes | None]] = []
+    for id_ in decisions.guard.decided_on(customer):
+        key = _key(customer, id_)
+        value = pending[key] if key in pending else decisions.log.get(key)
+        if value is None:
+            continue
+        decision = decode_decision(value)
+        if identifier in decision.identifiers:
+            left = [name for name in decision.identifiers if name != identifier]
+            found.append((key, _encode(msgspec.structs.replace(decision, identifiers=left))))
+    return found
 
 
 def _key(customer: str, decision_id: str) -> bytes:

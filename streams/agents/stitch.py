@@ -182,7 +182,7 @@ async def _forget(
 
     A customer who has others left is published by its next touchpoint or sweep. Anchors that left
     it before it went still name it: they are asked to forget it, and so are its accounts and the
-    guard.
+    guard, which is asked to forget the anchors of those who stay as well.
     """
     emptied: dict[str, None] = {}
     leavers: dict[tuple[str, str], None] = {}
@@ -210,6 +210,11 @@ async def _forget(
             for account in (row.told if row is not None else ())
         ]
         + [Outgoing(topics.REQUESTS.name, 0, name.encode(), None) for name in emptied]
+        + [
+            Outgoing(topics.REQUESTS.name, 0, key, None)
+            for key in keys
+            if part_of_key(key)[0] not in emptied
+        ]
     )
     await customers.health.append([(name.encode(), None) for name in emptied])
 

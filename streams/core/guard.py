@@ -111,10 +111,14 @@ class Guard:
     def erase(self, customer: str) -> list[str]:
         """Forget a customer; the ids of what was decided. What was spent on them stays spent."""
         self.contacts.pop(customer, None)
-        gone = [id_ for id_, (_, whose) in self.decided.items() if whose == customer]
+        gone = self.decided_on(customer)
         for id_ in gone:
             del self.decided[id_]
         return gone
+
+    def decided_on(self, customer: str) -> list[str]:
+        """The ids of what was decided on a customer."""
+        return [id_ for id_, (_, whose) in self.decided.items() if whose == customer]
 
     def history(self, identifiers: Iterable[str]) -> list[Contact]:
         """Contacts of a customer under all the ids it has had, oldest first."""

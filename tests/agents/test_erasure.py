@@ -7,7 +7,7 @@ import json
 from typing import Any
 from uuid import UUID
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from schemas import topics
@@ -19,9 +19,17 @@ from streams.core.policy import Policy
 from streams.delivery import partition_of
 from streams.worker import now_ms
 from tests import oracle
-from tests.agents.facts import NAMES, several, step
+from tests.agents.facts import CALLS, NAMES, several, step
 from tests.agents.history import Pipeline, plain, written
 from tests.agents.test_any_history import PARTITIONS, entries, entry_on, moves, play, seen
+
+
+def named(names: list[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"kind": kind, "value": value} for kind, value in names]
+
+
+A, B, K2 = ("customer", "A"), ("customer", "B"), ("cookie", "k2")
+VISIT, SHIPPED = CALLS[0], CALLS[5]  # the latter too late: A is asked about
 
 
 def send(pipeline: Pipeline, sent: list[dict[str, Any]], steps: list[JourneyStep]) -> None:
@@ -51,6 +59,18 @@ def remains(pipeline: Pipeline, identifiers: list[str]) -> list[str]:
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(  # A was asked about while the cookie was theirs; then B had it too, and it was nobody's
+    sent=[
+        {**seen(*K2), **did, "event_id": str(UUID(int=n)), "identifiers": named(names)}
+        for n, (names, did) in enumerate([([K2], VISIT), ([K2, B], VISIT), ([A, K2], SHIPPED)], 1)
+    ],
+    decided=[],
+    erased=("cookie", "k2"),
+    before=[("process", 0), ("process", 1), *[("process", 0)] * 7, ("revoke", 0)],
+    meanwhile=[],
+    later=[],
+    after=[],
+)
 @given(several(14), entries, st.sampled_from(NAMES[:-1]), moves, moves, several(8), moves)
 def test_who_is_erased_begins_anew_and_nobody_else_is_touched(
     sent: list[dict[str, Any]],
@@ -140,7 +160,3 @@ def test_the_past_of_a_thing_that_becomes_anothers_does_not_come_back_with_a_res
             await pipeline.settle()
 
     asyncio.run(live())
-
-
-def named(names: list[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"kind": kind, "value": value} for kind, value in names]
