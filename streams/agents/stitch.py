@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -176,7 +176,7 @@ async def sweep(agent: Stitch, customers: Customers, partitions: int, now_ms: in
 
 
 async def _forget(
-    agent: Stitch, customers: Customers, partitions: int, keys: Iterable[bytes]
+    agent: Stitch, customers: Customers, partitions: int, keys: Collection[bytes]
 ) -> None:
     """Drop parts; with its last one a customer goes, and the memory of what it was told.
 
