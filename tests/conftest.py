@@ -7,7 +7,7 @@ from itertools import count
 
 import pytest
 from clickhouse_driver import Client
-from hypothesis import HealthCheck
+from hypothesis import HealthCheck, Phase
 from hypothesis import settings as hypothesis_settings
 from pytest_socket import disable_socket, socket_allow_hosts
 
@@ -25,9 +25,13 @@ from tests.servers import (
 
 _databases = count()
 _shard_databases = iter(two_shards.DATABASES)
-# A machine that is busy with the other suites is no fault of a test.
+# A machine that is busy with the other suites is no fault of a test. To explain a counterexample
+# takes minutes, and it is shrunk as it is.
 hypothesis_settings.register_profile(
-    "busy", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "busy",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    phases=[phase for phase in Phase if phase is not Phase.explain],
 )
 hypothesis_settings.load_profile("busy")
 # Fixtures with a broker behind them: their tests are run against Apache Kafka too.
