@@ -21,6 +21,7 @@ from deploy.local.stack import Stack
 from schemas.settings import KEY_FILE, Settings
 
 _INTERRUPTED = 130  # as shells report SIGINT
+_INSIST_SECONDS = 5.0
 _port_base = click.option("--port-base", type=int, help="First of the ports; else free ones.")
 _workers = click.option(
     "--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Worker processes."
@@ -151,11 +152,15 @@ def _running(
             stack.start(fresh, rebuild)
         except KeyboardInterrupt:
             raise SystemExit(_INTERRUPTED) from None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _insist)
     try:
         yield stack
     except KeyboardInterrupt:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         err.print("stopping", highlight=False)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             stack.stop()
         except KeyboardInterrupt:  # twice: without waiting for what is on its way
@@ -177,4 +182,10 @@ def _reporter(progress: Progress, task: Any) -> Any:
 
 
 def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _insist(*_: object) -> None:
+    """Interrupt, and again if that is lost: kafka-python swallows it while it connects."""
+    signal.setitimer(signal.ITIMER_REAL, _INSIST_SECONDS)
     raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from clickhouse_driver import Client
 
-from privacy.person import Person, count
+from privacy.person import Person, count, is_there
 from privacy.stores import LEDGER, MENTIONS, REDACTED, STAGING, STORES, Store
 from producers.publisher import Publisher
 from schemas import topics
@@ -103,7 +103,7 @@ def complete(
         report("erasing rows")
         for name, rows in _delete(client, sets).items():
             removed[name] = removed.get(name, 0) + rows
-        if not any(count(client, store.bound(sets)) for store in (*STORES, *MENTIONS)):
+        if not any(is_there(client, store.bound(sets)) for store in (*STORES, *MENTIONS)):
             break
     else:
         raise ErasureError(
@@ -197,12 +197,12 @@ def _delete(client: Client, sets: Mapping[str, str]) -> dict[str, int]:
         only = f" AND toString(event_id) IN {sets['events']}" if store.table == LEDGER.table else ""
         doomed = Store(store.table, f"({store.condition}){only}")
         rows[store.table] = count(client, doomed)
-        if rows[store.table]:
+        if is_there(client, doomed):
             _mutate(client, store.table, f"DELETE WHERE {doomed.condition}")
     rows["mentions"] = 0
     for mentions in (each.bound(sets) for each in MENTIONS):
-        if found := count(client, mentions):
-            rows["mentions"] += found
+        rows["mentions"] += count(client, mentions)
+        if is_there(client, mentions):
             _mutate(client, mentions.table, f"UPDATE {REDACTED % sets} WHERE {mentions.condition}")
     return rows
 

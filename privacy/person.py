@@ -114,6 +114,11 @@ def _mentions(client: Client, person: Person) -> int:
 
 
 def count(client: Client, store: Store, parameters: Mapping[str, Any] | None = None) -> int:
-    """Rows of a store that meet its condition."""
-    query = f"SELECT count() FROM {store.table} WHERE {store.condition}"
+    """Rows of a store that meet its condition, each once however often it was written."""
+    query = f"SELECT count() FROM {store.table} FINAL WHERE {store.condition}"
     return int(client.execute(query, parameters)[0][0])
+
+
+def is_there(client: Client, store: Store) -> bool:
+    """Whether anything meets the condition, were it a row that another has replaced."""
+    return bool(client.execute(f"SELECT 1 FROM {store.table} WHERE {store.condition} LIMIT 1"))
